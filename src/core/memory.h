@@ -9,16 +9,14 @@
 
 namespace minke {
 
-struct Unmap {
-  size_t bytes = 0;
-  void operator()(void* memory) const;
-};
-
-// One mapping, returned to the system when the last owner goes. Contents start as zero.
-// Not thread-safe as an object; the bytes follow their owner's rules.
+// A mapping, or a piece of an Arena's. Returned to the system when its owner goes, a piece together
+// with the others of its mapping. Contents start as zero, and memory is taken page by page as they
+// are touched. Not thread-safe as an object; the bytes follow their owner's rules.
 class Buffer {
  public:
   Buffer() = default;
+  Buffer(Buffer&&) = default;
+  Buffer& operator=(Buffer&&) = default;
   // Fails with a sentence that names `purpose` and the size when the system refuses.
   static Result<Buffer> allocate(size_t bytes, const char* purpose);
   // For sizes that were checked against a budget before; aborts when the system refuses.
@@ -28,8 +26,21 @@ class Buffer {
   size_t size() const { return size_; }
 
  private:
-  std::unique_ptr<void, Unmap> memory_;
+  friend class Arena;
+  std::shared_ptr<void> memory_;
   size_t size_ = 0;
+};
+
+// Buffers that follow one another in large mappings. Each alone would begin on a 2 MiB page of its
+// own and leave the rest of its last one unused. Not thread-safe. The buffers may outlive it.
+class Arena {
+ public:
+  // As Buffer::allocate.
+  Result<Buffer> take(size_t bytes, const char* purpose);
+
+ private:
+  Buffer block_;
+  size_t used_ = 0;
 };
 
 }  // namespace minke

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
+#include <future>
 #include <utility>
 
 #include "engine/answer_text.h"
@@ -263,11 +265,8 @@ Result<std::vector<TokenScore>> LocalEngineImpl::score(std::vector<int32_t> toke
   return scores;
 }
 
-// What can be known to be wrong before a gigabyte is read, is said before.
-Status read_header(Parts& parts) {
-  MINKE_ASSIGN(GgufFile file, GgufFile::open(parts.options.model));
-  parts.file = std::make_unique<GgufFile>(std::move(file));
-  MINKE_ASSIGN(const ModelConfig config, read_config(*parts.file));
+// What the file says of text: tokenizer, chat template, sampling.
+Status read_text_side(Parts& parts, const ModelConfig& config) {
   MINKE_ASSIGN(parts.tokenizer, load_tokenizer(*parts.file));
   if (parts.tokenizer->vocab_size() > config.vocab_size) {
     return fail(
@@ -307,22 +306,40 @@ Status plan(Parts& parts, const ModelConfig& config, uint64_t weights, uint64_t 
   return {};
 }
 
-Status load_parts(Parts& parts) {
-  EngineOptions& options = parts.options;
-  MINKE_TRY(check_options(options));
-  MINKE_TRY(read_header(parts));
-  MINKE_ASSIGN(const ModelConfig config, read_config(*parts.file));
+// Packs the weights for `parts.ops` and plans the memory. Stops soon after `is_given_up`.
+Status load_weights(Parts& parts, const ModelConfig& config, const std::atomic<bool>& is_given_up) {
+  const EngineOptions& options = parts.options;
   const uint64_t available = available_memory();
   MINKE_ASSIGN(const uint64_t weights, packed_weight_bytes(*parts.file));
   MINKE_TRY(plan(parts, config, weights, available));
   MINKE_ASSIGN(parts.ops, CpuOps::create(options.threads));
   const auto progress = [&](double fraction) {
     if (options.progress) options.progress("loading the model", fraction);
+    return !is_given_up;
   };
   MINKE_ASSIGN(parts.model, load_model(*parts.file, *parts.ops, progress));
   progress(1.0);
   // Again with what the weights really took.
-  MINKE_TRY(plan(parts, config, parts.model->weight_bytes(), available));
+  return plan(parts, config, parts.model->weight_bytes(), available);
+}
+
+Status load_parts(Parts& parts) {
+  EngineOptions& options = parts.options;
+  MINKE_TRY(check_options(options));
+  MINKE_ASSIGN(GgufFile file, GgufFile::open(options.model));
+  parts.file = std::make_unique<GgufFile>(std::move(file));
+  MINKE_ASSIGN(const ModelConfig config, read_config(*parts.file));
+  // The vocabulary's tables take a tenth of a second of one processor: beside the weights, whose
+  // packing waits for memory. A fault in them ends the loading, and is the one that is told.
+  std::atomic<bool> is_given_up = false;
+  std::future<Status> text_side = std::async(std::launch::async, [&] {
+    Status status = read_text_side(parts, config);
+    is_given_up = !status;
+    return status;
+  });
+  const Status weights = load_weights(parts, config, is_given_up);
+  MINKE_TRY(text_side.get());
+  MINKE_TRY(weights);
   MINKE_ASSIGN(KvStore kv,
                KvStore::create(parts.model->kv_spec(KvDtype::kBF16), parts.plan.kv_pages));
 

@@ -273,9 +273,10 @@ void GgufFile::will_need(const GgufTensor& tensor) const {
   maps_[static_cast<size_t>(tensor.part)].will_need(tensor.offset, tensor.bytes);
 }
 
-void GgufFile::drop_pages(const GgufTensor& tensor) const {
+void GgufFile::drop_pages(const GgufTensor& tensor, const std::byte* from, size_t bytes) const {
   if (maps_.empty()) return;
-  maps_[static_cast<size_t>(tensor.part)].drop(tensor.offset, tensor.bytes);
+  const auto begin = static_cast<size_t>(from - tensor.data);
+  maps_[static_cast<size_t>(tensor.part)].drop(tensor.offset + begin, bytes);
 }
 
 }  // namespace minke

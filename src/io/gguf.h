@@ -126,9 +126,10 @@ class GgufFile {
 
   // Advice to the kernel about a tensor's pages: read them soon; they may be given back (the data
   // stays valid and is read again from the file when touched). Only pages that belong to the
-  // tensor alone are given back.
+  // tensor alone are given back; of a part of it, those that belong to the part alone.
   void will_need(const GgufTensor& tensor) const;
-  void drop_pages(const GgufTensor& tensor) const;
+  void drop_pages(const GgufTensor& tensor) const { drop_pages(tensor, tensor.data, tensor.bytes); }
+  void drop_pages(const GgufTensor& tensor, const std::byte* from, size_t bytes) const;
 
  private:
   friend class GgufLoader;

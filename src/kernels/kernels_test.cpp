@@ -68,7 +68,8 @@ Problem make_problem(QuantType type, int64_t out_dim, int64_t in_dim, int64_t ro
   p.x = random_values(3, static_cast<size_t>(rows * in_dim));
   p.bias = random_values(5, static_cast<size_t>(out_dim));
   p.row_count = rows;
-  auto packed = PackedMatrix::pack(p.weight, pool);
+  Arena arena;
+  auto packed = PackedMatrix::pack(p.weight, pool, arena);
   EXPECT_TRUE(packed.has_value()) << (packed ? "" : packed.error().message);
   p.packed = *packed;
   return p;
@@ -221,7 +222,8 @@ TEST_P(FastKernels, ExtremeQuantsDoNotOverflow) {
       }
     }
     for (float& x : p.x) x = 1.0F;  // every q at its largest
-    p.packed = *PackedMatrix::pack(p.weight, pool);
+    Arena arena;
+    p.packed = *PackedMatrix::pack(p.weight, pool, arena);
     const std::vector<float> want = multiply(reference_kernels(), p, pool);
     expect_same_bits(multiply(*GetParam(), p, pool), want, format.name);
     std::vector<float> w(512);

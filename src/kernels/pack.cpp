@@ -358,9 +358,24 @@ void note_bad_row(const Weight& weight, int64_t index, std::atomic<int64_t>& bad
   }
 }
 
+int64_t panels_in_slice(const Weight& weight) {
+  constexpr int64_t kSliceBytes = int64_t{2} << 20;
+  const size_t panel = kPanelOutputs * row_bytes(weight.type, weight.in_dim());
+  return std::max<int64_t>(1, kSliceBytes / static_cast<int64_t>(panel));
+}
+
+void tell_was_read(const Weight& weight, int64_t first_panel, int64_t last_panel) {
+  if (!weight.was_read) return;
+  const auto bytes = static_cast<int64_t>(row_bytes(weight.type, weight.in_dim()));
+  const int64_t first = first_panel * kPanelOutputs;
+  const int64_t last = std::min(last_panel * kPanelOutputs, weight.out_dim());
+  weight.was_read(weight.rows + first * bytes, static_cast<size_t>((last - first) * bytes));
+}
+
 }  // namespace
 
-Result<std::shared_ptr<PackedMatrix>> PackedMatrix::pack(const Weight& weight, ThreadPool& pool) {
+Result<std::shared_ptr<PackedMatrix>> PackedMatrix::pack(const Weight& weight, ThreadPool& pool,
+                                                         Arena& arena) {
   CHECK(weight.rows != nullptr);
   const QuantFormat& format = quant_format(weight.type);
   if (weight.in_dim() % format.block_size != 0) {
@@ -374,13 +389,19 @@ Result<std::shared_ptr<PackedMatrix>> PackedMatrix::pack(const Weight& weight, T
   packed->in_dim_ = weight.in_dim();
   packed->panel_bytes_ = panel_bytes_for(packed->format_, weight.in_dim());
   MINKE_ASSIGN(packed->data_,
-               Buffer::allocate(static_cast<size_t>(packed->panels() * packed->panel_bytes_),
-                                weight.name.c_str()));
+               arena.take(static_cast<size_t>(packed->panels() * packed->panel_bytes_),
+                          weight.name.c_str()));
   std::atomic<int64_t> bad_row = weight.out_dim();
   pool.parallel_for(packed->panels(), 4, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      note_bad_row(weight, i, bad_row);
-      pack_panel(weight, i, packed->data_.data() + i * packed->panel_bytes_);
+    // In slices, so that a large matrix is never in memory twice, as rows and as panels.
+    const int64_t slice = panels_in_slice(weight);
+    for (int64_t first = begin; first < end; first += slice) {
+      const int64_t last = std::min(end, first + slice);
+      for (int64_t i = first; i < last; ++i) {
+        note_bad_row(weight, i, bad_row);
+        pack_panel(weight, i, packed->data_.data() + i * packed->panel_bytes_);
+      }
+      tell_was_read(weight, first, last);
     }
   });
   if (bad_row != weight.out_dim()) {

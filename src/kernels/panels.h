@@ -49,9 +49,10 @@ bool is_quantised(PanelFormat format);
 
 class PackedMatrix : public PackedWeight {
  public:
-  // `weight` has rows. Panels are packed in parallel. Fails when memory is short, or when in_dim
-  // does not fit the format's blocks.
-  static Result<std::shared_ptr<PackedMatrix>> pack(const Weight& weight, ThreadPool& pool);
+  // `weight` has rows. Panels are packed in parallel, into memory of `arena`. Fails when memory is
+  // short, or when in_dim does not fit the format's blocks.
+  static Result<std::shared_ptr<PackedMatrix>> pack(const Weight& weight, ThreadPool& pool,
+                                                    Arena& arena);
   // Into the same memory again, after an optimiser has changed the rows.
   void repack(const Weight& weight, ThreadPool& pool);
 

@@ -63,6 +63,31 @@ Status load_vector(const GgufFile& file, const GgufTensor& tensor, Weight& weigh
   return {};
 }
 
+// Asks the system for tensors before they are packed, so that a file that is not in memory is read
+// without pauses.
+class ReadAhead {
+ public:
+  ReadAhead(const GgufFile& file, Model& model) : file_(file) {
+    model.visit([&](Weight& weight) {
+      if (const GgufTensor* tensor = file.find(weight.name)) order_.push_back(tensor);
+    });
+  }
+  // The first `done` bytes of the tensors, in the order of the visit, are packed.
+  void advance(uint64_t done) {
+    constexpr uint64_t kAhead = uint64_t{64} << 20;
+    for (; next_ < order_.size() && asked_ <= done + kAhead; ++next_) {
+      file_.will_need(*order_[next_]);
+      asked_ += order_[next_]->bytes;
+    }
+  }
+
+ private:
+  const GgufFile& file_;
+  std::vector<const GgufTensor*> order_;
+  size_t next_ = 0;
+  uint64_t asked_ = 0;
+};
+
 // A tensor that the model would leave out means that the file holds another model than its
 // metadata says.
 Status check_all_known(const GgufFile& file, Model& model) {
@@ -114,10 +139,11 @@ Result<uint64_t> packed_weight_bytes(const GgufFile& file) {
 }
 
 Result<std::unique_ptr<Model>> load_model(const GgufFile& file, Ops& ops,
-                                          const std::function<void(double)>& progress) {
+                                          const std::function<bool(double)>& progress) {
   MINKE_ASSIGN(const ModelConfig config, read_config(file));
   std::unique_ptr<Model> model = make_model(config);
   MINKE_TRY(check_all_known(file, *model));
+  ReadAhead read_ahead(file, *model);
   uint64_t done = 0;
   Status status;
   model->visit([&](Weight& weight) {
@@ -129,16 +155,18 @@ Result<std::unique_ptr<Model>> load_model(const GgufFile& file, Ops& ops,
       } else {
         weight.type = tensor->type;
         weight.rows = tensor->data;
-        file.will_need(*tensor);
-        const bool keep_rows = model->keeps_rows(weight);
-        MINKE_TRY(ops.prepare(weight, keep_rows));
-        if (!keep_rows) file.drop_pages(*tensor);
+        read_ahead.advance(done);
+        weight.was_read = [&](const std::byte* from, size_t bytes) {
+          file.drop_pages(*tensor, from, bytes);
+        };
+        MINKE_TRY(ops.prepare(weight, model->keeps_rows(weight)));
+        weight.was_read = nullptr;
+        file.drop_pages(*tensor);  // rows that are still read come back when they are touched
       }
       done += tensor->bytes;
-      if (progress) {
-        progress(static_cast<double>(done) /
-                 static_cast<double>(std::max<uint64_t>(file.file_bytes(), 1)));
-      }
+      const double fraction =
+          static_cast<double>(done) / static_cast<double>(std::max<uint64_t>(file.file_bytes(), 1));
+      if (progress && !progress(fraction)) return fail("the loading was stopped");
       return {};
     };
     status = load();

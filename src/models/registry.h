@@ -25,9 +25,10 @@ std::unique_ptr<Model> make_model(const ModelConfig& config);
 Result<uint64_t> packed_weight_bytes(const GgufFile& file);
 
 // Loads and packs every weight for `ops`; `file` must outlive the model, which still reads
-// embedding rows from it. The pages of what was packed are given back. `progress`, when not empty,
-// is called with a fraction from 0 to 1 on the calling thread.
+// embedding rows from it. The file's pages are given back behind the packing, so that no weight is
+// in memory twice. `progress`, when not empty, is called with a fraction from 0 to 1 on the calling
+// thread; loading ends, with an error, when it says false.
 Result<std::unique_ptr<Model>> load_model(const GgufFile& file, Ops& ops,
-                                          const std::function<void(double)>& progress);
+                                          const std::function<bool(double)>& progress);
 
 }  // namespace minke

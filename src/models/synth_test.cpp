@@ -175,6 +175,39 @@ TEST_F(Synth, ADamagedScaleIsFoundWhenTheModelIsLoaded) {
   EXPECT_THAT(model.error().message, HasSubstr("row 300"));
 }
 
+// A number of bytes in /proc/self/status.
+int64_t own_memory(const std::string& key) {
+  std::ifstream status("/proc/self/status");
+  std::string word;
+  int64_t kib = 0;
+  while (status >> word && word != key) status.ignore(1000, '\n');
+  status >> kib;
+  return kib * 1024;
+}
+
+TEST_F(Synth, NoWeightIsInMemoryTwiceWhileAModelIsLoaded) {
+  // 144 MB, of which 30 MB are an embedding table that is packed and still read by rows.
+  const auto file = GgufFile::open(write({"smollm2-135m", "Q8_0"}));
+  ASSERT_TRUE(file) << file.error().message;
+  const uint64_t packed = packed_weight_bytes(*file).value();
+  CpuOps ops(reference_kernels(), 2);
+  const int64_t before = own_memory("VmRSS:");
+  std::ofstream("/proc/self/clear_refs") << 5;  // VmHWM begins anew
+  const auto model = load_model(*file, ops, {});
+  ASSERT_TRUE(model) << model.error().message;
+  EXPECT_LT(own_memory("VmHWM:") - before, static_cast<int64_t>(packed) + (24 << 20));
+}
+
+TEST_F(Synth, LoadingEndsWhereTheCallerSaysSo) {
+  const auto file = GgufFile::open(write({"tiny-llama", "Q8_0"}));
+  ASSERT_TRUE(file) << file.error().message;
+  CpuOps ops(reference_kernels(), 2);
+  int calls = 0;
+  const auto model = load_model(*file, ops, [&](double) { return ++calls < 3; });
+  EXPECT_FALSE(model);
+  EXPECT_EQ(calls, 3);
+}
+
 TEST_F(Synth, UnknownNamesAreMisuseAndListWhatExists) {
   const Status shape = write_synth({"gpt-5", "Q4_K_M"}, folder_ + "/x.gguf");
   ASSERT_FALSE(shape);

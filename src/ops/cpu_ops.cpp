@@ -36,7 +36,7 @@ Status CpuOps::prepare(Weight& weight, bool keep_rows) {
     if (auto* before = const_cast<PackedWeight*>(weight.packed.get())) {
       static_cast<PackedMatrix*>(before)->repack(weight, threads_);
     } else {
-      MINKE_ASSIGN(weight.packed, PackedMatrix::pack(weight, threads_));
+      MINKE_ASSIGN(weight.packed, PackedMatrix::pack(weight, threads_, panels_));
     }
     if (!keep_rows && weight.storage.data() == nullptr) weight.rows = nullptr;
   }

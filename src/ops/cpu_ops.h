@@ -63,6 +63,7 @@ class CpuOps final : public Ops {
   const Kernels& kernels_;
   ThreadPool threads_;
   StoragePool storage_;
+  Arena panels_;
   Angles angles_;
 };
 

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -31,6 +32,9 @@ struct Weight {
   const std::byte* rows = nullptr;
   bool multiplied = true;  // false: only ever read by rows, as an embedding table of its own is
   Buffer storage;          // owns the rows when they are not a file's
+  // Set by whoever lends the rows, while prepare() packs them: hears which of their bytes it will
+  // not read again. From any thread.
+  std::function<void(const std::byte* from, size_t bytes)> was_read;
   std::shared_ptr<const PackedWeight> packed;
 
   bool present() const { return shape.rank() > 0; }
