@@ -1,6 +1,7 @@
 #include "core/tensor.h"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 namespace minke {
@@ -48,7 +49,10 @@ std::string Shape::str() const {
 StoragePool::~StoragePool() { CHECK_EQ(live_, size_t{0}); }
 
 TensorStorage* StoragePool::acquire(size_t bytes) {
-  const size_t wanted = std::max<size_t>((bytes + 63) / 64 * 64, 64);
+  // In steps of an eighth: a product has a row more for each peaked row of its input, so sizes that
+  // differ by little come in turn, and each would get a block of its own.
+  const size_t step = std::max<size_t>(std::bit_floor(bytes) / 8, 64);
+  const size_t wanted = std::max((bytes + step - 1) / step * step, step);
   // The smallest free block that is large enough, unless it is more than a quarter larger: a small
   // tensor must not hold a large block.
   size_t best = free_.size();

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "core/tensor.h"
 #include "kernels/kv_store.h"
 #include "kernels/panels.h"
 
@@ -87,6 +88,20 @@ TEST(Memory, EveryRowIsGivenBackOnceItHasBeenPacked) {
     ASSERT_EQ(times[static_cast<size_t>(row)], 1) << "row " << row;
   }
   EXPECT_LE(largest, static_cast<size_t>(4 * kMiB));
+}
+
+TEST(Memory, ActivationsOfAlmostTheSameSizeShareOneBlock) {
+  StoragePool pool;
+  const auto use = [&](int64_t rows) {
+    const Shape shape = {rows, 8960};
+    const Tensor tensor(pool.acquire(static_cast<size_t>(shape.count()) * 4), shape, Dtype::kF32);
+  };
+  use(439);
+  const size_t held = pool.held_bytes();
+  for (const int64_t rows : {440, 439, 443, 438}) use(rows);
+  EXPECT_EQ(pool.held_bytes(), held);
+  use(1);  // and a small one holds no large block
+  EXPECT_LT(pool.held_bytes() - held, size_t{1} << 16);
 }
 
 TEST(Memory, AShortConversationTakesItsPagesAndNotMore) {
