@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""What can be found without running anything: format, includes, lengths, scripts, clang-tidy.
+"""What can be found without running anything: format, includes, lengths, scripts, clang-tidy, and
+what the objects of build/release define.
 
     tools/lint.py [--all] [--no-tidy] [--minutes N]
 
@@ -134,6 +135,8 @@ def main():
                 return complaint
 
             checks["clang-tidy"] = tidy
+            checks["objects of one instruction set"] = lambda: run(sys.executable,
+                                                                   "tools/check_isa_objects.py")
     for what, check in checks.items():
         complaint = check()
         if complaint:

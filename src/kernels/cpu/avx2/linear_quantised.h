@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "kernels/cpu/avx2/formats.h"
+#include "kernels/cpu/scratch.h"
 
 namespace minke::avx2 {
 
@@ -335,9 +336,6 @@ void for_tiles(int64_t rows, Function f) {
   }
 }
 
-// The fp32 sums of a panel for all rows, [rows][16]; kept from call to call.
-float* tile_sums(int64_t rows);
-
 template <typename F>
 void many_rows(const LinearTask& task, int64_t p, float* sums) {
   const int64_t dim = task.w->in_dim();
@@ -388,7 +386,9 @@ void linear_quantised(const LinearTask& task, int64_t panel_begin, int64_t panel
     default:
       break;
   }
-  float* sums = tile_sums(task.rows);
+  // The fp32 sums of a panel for all rows: [rows][16].
+  auto* sums =
+      reinterpret_cast<float*>(kernel_scratch(static_cast<size_t>(task.rows) * 16 * sizeof(float)));
   for (int64_t p = panel_begin; p < panel_end; ++p) many_rows<F>(task, p, sums);
 }
 

@@ -1,15 +1,7 @@
 // Products with formats of one scale a run of 32.
-#include <vector>
-
 #include "kernels/cpu/avx2/linear_quantised.h"
 
 namespace minke::avx2 {
-
-float* tile_sums(int64_t rows) {
-  thread_local std::vector<float> memory;
-  memory.resize(static_cast<size_t>(rows) * 16);
-  return memory.data();
-}
 
 void linear_q4_0(const LinearTask& task, int64_t begin, int64_t end) {
   linear_quantised<Q4_0>(task, begin, end);

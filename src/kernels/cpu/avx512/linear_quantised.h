@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "kernels/cpu/avx512/formats.h"
+#include "kernels/cpu/scratch.h"
 
 namespace minke::avx512 {
 
@@ -312,9 +313,6 @@ void for_tiles(int64_t rows, Function f) {
   }
 }
 
-// The fp32 sums of two panels for all rows, [rows][2][16]; kept from call to call.
-float* tile_sums(int64_t rows);
-
 // Two panels times all rows. When only one is left, both halves read it and one is dropped.
 template <typename F>
 void many_rows_pair(const LinearTask& task, int64_t first, int64_t second, float* sums) {
@@ -374,7 +372,9 @@ void linear_quantised(const LinearTask& task, int64_t panel_begin, int64_t panel
     default:
       break;
   }
-  float* sums = tile_sums(task.rows);
+  // The fp32 sums of two panels for all rows: [rows][2][16].
+  auto* sums =
+      reinterpret_cast<float*>(kernel_scratch(static_cast<size_t>(task.rows) * 32 * sizeof(float)));
   for (int64_t p = panel_begin; p < panel_end; p += 2) {
     many_rows_pair<F>(task, p, std::min(p + 1, panel_end - 1), sums);
   }

@@ -1,16 +1,7 @@
 // Products with formats of one scale a run of 32.
-#include <vector>
-
 #include "kernels/cpu/avx512/linear_quantised.h"
 
 namespace minke::avx512 {
-
-float* tile_sums(int64_t rows) {
-  thread_local std::vector<std::byte> memory;
-  memory.resize(static_cast<size_t>(rows) * 32 * sizeof(float) + 64);
-  const auto address = reinterpret_cast<uintptr_t>(memory.data());
-  return reinterpret_cast<float*>((address + 63) / 64 * 64);
-}
 
 void linear_q4_0(const LinearTask& task, int64_t begin, int64_t end) {
   linear_quantised<Q4_0>(task, begin, end);
