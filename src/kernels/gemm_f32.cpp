@@ -17,7 +17,7 @@ GemmFunction choose() {
   const Result<const Kernels*> set = select_kernels();
   const std::string_view name = set ? (*set)->name : "reference";
 #if defined(__x86_64__)
-  if (name == "avx512") return gemm_f32_avx512;
+  if (name == "avx512" || name == "amx") return gemm_f32_avx512;
   if (name == "avx2") return gemm_f32_avx2;
 #endif
   return gemm_f32_reference;

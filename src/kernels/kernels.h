@@ -1,8 +1,8 @@
 // The table of kernels: one set for each instruction set, all with the same bits.
 //
 // kernels/reference is the definition: loops of a few lines each. kernels/cpu/* compute the same
-// values faster, and kernels_test.cpp compares every entry with memcmp. MINKE_ISA=reference, avx2
-// or avx512 forces a set; otherwise the best that the processor has is taken.
+// values faster, and kernels_test.cpp compares every entry with memcmp. MINKE_ISA=reference, avx2,
+// avx512 or amx forces a set; otherwise the best that the processor has is taken.
 //
 // Kernels are pure functions over bare pointers. They run with denormals as zero (ThreadPool sees
 // to that) and are called on disjoint ranges of outputs from any number of threads.
@@ -83,6 +83,7 @@ const Kernels& reference_kernels();
 // nullptr where this processor, or this build, has none.
 const Kernels* avx2_kernels();
 const Kernels* avx512_kernels();
+const Kernels* amx_kernels();
 
 // The set that MINKE_ISA names, or the best; an error when MINKE_ISA names one that is unknown or
 // that this processor lacks.

@@ -154,7 +154,7 @@ TEST(ReferenceKernels, LinearIsTheProductOfDecodedWeightsAndRoundedActivations) 
 
 TEST_P(FastKernels, LinearMatchesReferenceBitForBit) {
   ThreadPool pool(1);
-  constexpr int64_t kRowsMost = 23;
+  constexpr int64_t kRowsMost = 49;
   for (const QuantFormat& format : quant_formats()) {
     for (int64_t in_dim : {int64_t{256}, int64_t{1536}, int64_t{896}, int64_t{576}, int64_t{32}}) {
       if (in_dim % format.block_size != 0) continue;
@@ -163,7 +163,7 @@ TEST_P(FastKernels, LinearMatchesReferenceBitForBit) {
         const std::vector<float> want = multiply(reference_kernels(), p, pool);
         // A row's result does not depend on how many rows there are: the first rows of the
         // reference serve every smaller batch.
-        for (int64_t rows : {1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 23}) {
+        for (int64_t rows : {1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 40, 49}) {
           p.row_count = rows;
           expect_same_bits(multiply(*GetParam(), p, pool),
                            std::span(want).first(static_cast<size_t>(rows * out_dim)),
@@ -172,6 +172,16 @@ TEST_P(FastKernels, LinearMatchesReferenceBitForBit) {
         }
       }
     }
+  }
+}
+
+// More panels than a kernel takes together.
+TEST_P(FastKernels, LinearOfManyPanelsMatchesReference) {
+  ThreadPool pool(1);
+  for (QuantType type : {QuantType::kQ4_K, QuantType::kQ6_K, QuantType::kQ8_0, QuantType::kQ4_1}) {
+    const Problem p = make_problem(type, 545, 256, 37, pool);
+    expect_same_bits(multiply(*GetParam(), p, pool), multiply(reference_kernels(), p, pool),
+                     quant_name(type));
   }
 }
 
@@ -186,15 +196,15 @@ TEST_P(FastKernels, LinearOfAnyWidthMatchesForFloats) {
   }
 }
 
-// The largest magnitudes a super-block can hold must not overflow the integer sums.
-TEST_P(FastKernels, ExtremeQuantsDoNotOverflow) {
+// Every byte of the weights is `pattern`, but for scales, which are finite, and every x is `value`.
+void expect_no_overflow(const Kernels& kernels, std::byte pattern, float value) {
   ThreadPool pool(1);
   for (const QuantFormat& format : quant_formats()) {
     if (!format.quantised) continue;
-    Problem p = make_problem(format.type, 16, 512, 9, pool);
-    for (std::byte& byte : p.rows) byte = std::byte{0xff};
+    Problem p = make_problem(format.type, 16, 512, 33, pool);
+    for (std::byte& byte : p.rows) byte = pattern;
     if (format.type == QuantType::kMXFP4) continue;  // every pattern of its scale is valid already
-    // Finite scales: fp16 0x2c00 is 1/16, in whatever field; the other bytes stay all ones.
+    // Finite scales: fp16 0x2c00 is 1/16, in whatever field; the other bytes stay.
     const size_t block = format.block_bytes;
     for (size_t at = 0; at < p.rows.size(); at += block) {
       std::vector<float> plain(static_cast<size_t>(format.block_size), 1.0F);
@@ -221,17 +231,23 @@ TEST_P(FastKernels, ExtremeQuantsDoNotOverflow) {
           break;
       }
     }
-    for (float& x : p.x) x = 1.0F;  // every q at its largest
+    for (float& x : p.x) x = value;  // every q at its largest
     Arena arena;
     p.packed = *PackedMatrix::pack(p.weight, pool, arena);
     const std::vector<float> want = multiply(reference_kernels(), p, pool);
-    expect_same_bits(multiply(*GetParam(), p, pool), want, format.name);
+    expect_same_bits(multiply(kernels, p, pool), want, format.name);
     std::vector<float> w(512);
     format.decode(p.rows.data(), w.data(), 512);
     double exact = p.bias[0];
-    for (float value : w) exact += static_cast<double>(value);
+    for (float weight : w) exact += static_cast<double>(weight * value);
     EXPECT_NEAR(static_cast<double>(want[0]), exact, 0.01 * std::abs(exact) + 1e-3) << format.name;
   }
+}
+
+// The largest magnitudes a super-block can hold must not overflow the integer sums.
+TEST_P(FastKernels, ExtremeQuantsDoNotOverflow) {
+  expect_no_overflow(*GetParam(), std::byte{0xff}, 1.0F);
+  expect_no_overflow(*GetParam(), std::byte{0x80}, -1.0F);  // -128 where bytes have a sign
 }
 
 TEST_P(FastKernels, QuantiseMatchesReference) {

@@ -14,7 +14,7 @@ const LogitKernels& logit_kernels() {
     const Result<const Kernels*> set = select_kernels();
     const std::string_view name = set ? (*set)->name : "reference";
 #if defined(__x86_64__)
-    if (name == "avx512") return &logit_kernels_avx512();
+    if (name == "avx512" || name == "amx") return &logit_kernels_avx512();
     if (name == "avx2") return &logit_kernels_avx2();
 #endif
     return &logit_kernels_baseline();

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "core/memory.h"
+#include "kernels/cpu/amx/tiles.h"
 
 namespace minke {
 namespace {
@@ -38,6 +39,22 @@ MINKE_PEAK_LOOP(dpbf16_loop, MINKE_DPBF16, zmm)
 MINKE_PEAK_LOOP(fma512_loop, MINKE_FMA512, zmm)
 MINKE_PEAK_LOOP(madd256_loop, MINKE_MADD256, ymm)
 MINKE_PEAK_LOOP(fma256_loop, MINKE_FMA256, ymm)
+
+// The same number of tile products, over six tiles.
+void amx_loop(int64_t rounds) {
+  amx::configure_tiles(16, 64);
+  for (int64_t round = 0; round < rounds; ++round) {
+    for (int i = 0; i < 4; ++i) {
+      amx::tile_dot<0>();
+      amx::tile_dot<1>();
+      amx::tile_dot<2>();
+      amx::tile_dot<3>();
+      amx::tile_dot<4>();
+      amx::tile_dot<5>();
+    }
+  }
+  amx::release_tiles();
+}
 #endif
 
 // Operations a second of all threads together; a round is 24 instructions of `ops` operations.
@@ -106,8 +123,10 @@ MachinePeaks measure_peaks(ThreadPool& pool, const std::string& isa, double seco
   MachinePeaks peaks;
   peaks.read_gb_per_s = read_bandwidth(pool, seconds) / 1e9;
 #if defined(__x86_64__)
-  if (isa == "avx512") {
-    peaks.int8_gop_per_s = rate(pool, seconds, 128, vnni_loop) / 1e9;
+  if (isa == "avx512" || isa == "amx") {
+    peaks.int8_gop_per_s = (isa == "amx" ? rate(pool, seconds, 16 * 16 * 64 * 2, amx_loop)
+                                         : rate(pool, seconds, 128, vnni_loop)) /
+                           1e9;
     peaks.bf16_gflop_per_s = rate(pool, seconds, 64, dpbf16_loop) / 1e9;
     peaks.fp32_gflop_per_s = rate(pool, seconds, 32, fma512_loop) / 1e9;
   } else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {

@@ -16,7 +16,7 @@ struct MachinePeaks {
   double fp32_gflop_per_s = 0;
 };
 
-// Uses the instructions of the kernels named `isa` ("reference", "avx2", "avx512"); a set without
+// Uses the instructions of the kernels named `isa` ("reference", "avx2", ...); a set without
 // int8 or bf16 dot products reports what its substitutes reach.
 MachinePeaks measure_peaks(ThreadPool& pool, const std::string& isa, double seconds = 0.08);
 

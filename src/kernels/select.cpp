@@ -10,6 +10,7 @@ std::vector<const Kernels*> available_kernels() {
   std::vector<const Kernels*> sets = {&reference_kernels()};
   if (const Kernels* avx2 = avx2_kernels()) sets.push_back(avx2);
   if (const Kernels* avx512 = avx512_kernels()) sets.push_back(avx512);
+  if (const Kernels* amx = amx_kernels()) sets.push_back(amx);
   return sets;
 }
 

@@ -1,9 +1,10 @@
-// On a processor that is no x86 there are neither AVX2 nor AVX-512 kernels.
+// On a processor that is no x86 there are neither AVX2 nor AVX-512 nor AMX kernels.
 #include "kernels/kernels.h"
 
 namespace minke {
 
 const Kernels* avx2_kernels() { return nullptr; }
 const Kernels* avx512_kernels() { return nullptr; }
+const Kernels* amx_kernels() { return nullptr; }
 
 }  // namespace minke
