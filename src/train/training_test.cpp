@@ -5,6 +5,7 @@
 #include <cstring>
 #include <fstream>
 #include <map>
+#include <span>
 
 #include "core/random.h"
 #include "train/testing.h"
@@ -86,6 +87,15 @@ std::vector<TrainSequence> draw(const Corpus& corpus, size_t first, size_t count
   return sequences;
 }
 
+// The loss of the inference forward is the very one that a step reports from under the tape.
+void expect_equal_losses(Trainer& trainer, std::span<const TrainSequence> sequences) {
+  const auto inference = trainer.evaluate(sequences);
+  ASSERT_TRUE(inference.has_value());
+  const auto taped = trainer.step(sequences, /*learning_rate=*/0.0);
+  ASSERT_TRUE(taped.has_value());
+  EXPECT_EQ(*inference, taped->loss);
+}
+
 TEST(Training, ACharacterModelLearnsSyllables) {
   const Corpus corpus = make_corpus(syllable_names(2000));
   auto ops = testing::make_ops(/*threads=*/1);
@@ -111,6 +121,7 @@ TEST(Training, ACharacterModelLearnsSyllables) {
   EXPECT_NEAR(first_loss, std::log(static_cast<double>(corpus.vocabulary)), 0.3);
   // The syllables' own entropy is about 1.5 nats a letter: far below the letters'.
   EXPECT_LT(*held_out, corpus.unigram_entropy - 0.8);
+  expect_equal_losses(trainer, draw(corpus, 1800, 200, 999, 32));
 }
 
 TEST(Training, ThreadsDoNotShowInTheWeights) {
@@ -210,6 +221,7 @@ TEST(Training, LongNamesReachALossWellBelowTheirUnigramEntropy) {
   std::printf("held out %.4f, unigram entropy %.4f, %.0f tokens/s over %.0f s\n", *held_out,
               corpus.unigram_entropy, static_cast<double>(tokens) / seconds(), seconds());
   EXPECT_LT(*held_out, corpus.unigram_entropy - 0.6);
+  expect_equal_losses(trainer, draw(corpus, training, corpus.lines.size() - training, 7, 256));
 }
 
 }  // namespace
