@@ -170,9 +170,7 @@ std::string RenderedChat::text() const {
 // --- ChatTemplate --------------------------------------------------------------------------------
 
 ChatTemplate::ChatTemplate(std::string source, std::shared_ptr<const jinja::Program> program)
-    : source_(std::move(source)), program_(std::move(program)) {
-  probe();
-}
+    : source_(std::move(source)), program_(std::move(program)) {}
 
 Result<ChatTemplate> ChatTemplate::parse(std::string source) {
   if (source.size() > kSourceBytesMax)
@@ -180,7 +178,9 @@ Result<ChatTemplate> ChatTemplate::parse(std::string source) {
                             kSourceBytesMax));
   try {
     auto program = std::make_shared<const jinja::Program>(jinja::parse_program(source));
-    return ChatTemplate(std::move(source), std::move(program));
+    ChatTemplate out(std::move(source), std::move(program));
+    out.probe();
+    return out;
   } catch (const jinja::Fault& fault) {
     return std::unexpected(to_error(fault));
   }
@@ -194,32 +194,32 @@ ChatTemplate ChatTemplate::builtin_chatml() {
 }
 
 Result<RenderedChat> ChatTemplate::render(const ChatRequest& request) const {
-  return render_within(jinja::Limits{}, request, traits_);
-}
-
-Result<RenderedChat> ChatTemplate::render_within(const jinja::Limits& limits,
-                                                 const ChatRequest& request,
-                                                 const ChatTemplateTraits& traits) const {
   try {
-    jinja::Heap heap(limits);
-    jinja::Interpreter interpreter(heap, request.now ? *request.now : local_now());
-    set_variables(interpreter, request, traits);
-    const jinja::Text text = interpreter.run(*program_);
-    RenderedChat out{to_segments(text), false};
-    out.ends_inside_thinking = ends_inside_thinking(out.segments);
-    return out;
+    jinja::Heap heap(jinja::Limits{});
+    return render_on(heap, request, traits_);
   } catch (const jinja::Fault& fault) {
     return std::unexpected(to_error(fault));
   }
+}
+
+RenderedChat ChatTemplate::render_on(jinja::Heap& heap, const ChatRequest& request,
+                                     const ChatTemplateTraits& traits) const {
+  jinja::Interpreter interpreter(heap, request.now ? *request.now : local_now());
+  set_variables(interpreter, request, traits);
+  const jinja::Text text = interpreter.run(*program_);
+  RenderedChat out{to_segments(text), false};
+  out.ends_inside_thinking = ends_inside_thinking(out.segments);
+  return out;
 }
 
 // --- probes --------------------------------------------------------------------------------------
 
 namespace {
 
-// The conversations are short: a template that needs more than this for them is up to no good.
+// For all probes together. The conversations are short: a template that needs more than this for
+// them is up to no good.
 constexpr jinja::Limits kProbeLimits = {
-    .steps_max = 200'000, .memory_bytes_max = size_t{8} << 20, .output_bytes_max = size_t{1} << 20};
+    .steps_max = 500'000, .memory_bytes_max = size_t{8} << 20, .output_bytes_max = size_t{1} << 20};
 
 const ChatMessage kProbeUser = {.role = "user", .content = "Hello"};
 
@@ -248,17 +248,25 @@ bool has(const std::string& text, std::string_view part) {
 }  // namespace
 
 void ChatTemplate::probe() {
-  const auto text_of = [&](ChatRequest request) {
-    const auto rendered =
-        render_within(kProbeLimits, with_probe_tokens(std::move(request)), traits_);
-    return rendered ? rendered->text() : std::string();
-  };
-  probe_calls();
-
+  jinja::Heap heap(kProbeLimits);
   ChatRequest plain;
   plain.messages = {kProbeUser};
-  if (const auto rendered = render(with_probe_tokens(plain)))
-    traits_.opens_thinking = rendered->ends_inside_thinking;
+  try {
+    const RenderedChat rendered = render_on(heap, with_probe_tokens(plain), traits_);
+    traits_.opens_thinking = rendered.ends_inside_thinking;
+  } catch (const jinja::Fault& fault) {
+    // It may want another conversation, but not more than the bound.
+    if (fault.over_limit) throw;
+  }
+  const auto text_of = [&](ChatRequest request) {
+    try {
+      return render_on(heap, with_probe_tokens(std::move(request)), traits_).text();
+    } catch (const jinja::Fault&) {
+      return std::string();
+    }
+  };
+  probe_calls(heap);
+
   ChatRequest on = plain;
   ChatRequest off = plain;
   on.enable_thinking = true;
@@ -285,7 +293,7 @@ void ChatTemplate::probe() {
 
 // Templates differ in how they want a turn of nothing but calls; the first way in which this one
 // shows the call and its argument is taken.
-void ChatTemplate::probe_calls() {
+void ChatTemplate::probe_calls(jinja::Heap& heap) {
   ChatRequest call;
   call.messages = {kProbeUser,
                    {.role = "assistant",
@@ -296,9 +304,12 @@ void ChatTemplate::probe_calls() {
       ChatTemplateTraits way;
       way.wants_argument_text = as_text;
       way.wants_null_content = null_content;
-      const auto rendered = render_within(kProbeLimits, with_probe_tokens(call), way);
-      if (!rendered) continue;
-      const std::string text = rendered->text();
+      std::string text;
+      try {
+        text = render_on(heap, with_probe_tokens(call), way).text();
+      } catch (const jinja::Fault&) {
+        continue;
+      }
       const std::string_view wanted = as_text ? "{\"probe\": \"one\"}" : "one";
       // Python's way of printing a dict is no JSON.
       if (!has(text, "probe_of_calls") || !has(text, wanted) || has(text, "{'probe'")) continue;

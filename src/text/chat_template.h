@@ -26,8 +26,8 @@
 namespace minke {
 
 namespace jinja {
+class Heap;
 struct Program;
-struct Limits;
 }  // namespace jinja
 
 struct ChatSegment {
@@ -75,6 +75,8 @@ class ChatTemplate {
  public:
   // For a model that brings no template: the ChatML form that most of today's models understand.
   static ChatTemplate builtin_chatml();
+  // Renders a few small conversations, to learn the traits. All of them together have one small
+  // bound of steps and memory; a template that goes beyond it for the plainest one is refused.
   static Result<ChatTemplate> parse(std::string source);
 
   Result<RenderedChat> render(const ChatRequest& request) const;
@@ -85,10 +87,11 @@ class ChatTemplate {
 
  private:
   ChatTemplate(std::string source, std::shared_ptr<const jinja::Program> program);
-  Result<RenderedChat> render_within(const jinja::Limits& limits, const ChatRequest& request,
-                                     const ChatTemplateTraits& traits) const;
+  // These throw jinja::Fault. What `heap` has left bounds them.
+  RenderedChat render_on(jinja::Heap& heap, const ChatRequest& request,
+                         const ChatTemplateTraits& traits) const;
   void probe();
-  void probe_calls();
+  void probe_calls(jinja::Heap& heap);
 
   std::string source_;
   std::shared_ptr<const jinja::Program> program_;

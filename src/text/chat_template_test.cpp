@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <fstream>
 #include <span>
@@ -17,6 +18,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 std::optional<std::string> read_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -423,6 +425,68 @@ TEST(ChatTemplate, CyclesThroughNamespacesAndMacrosAreFreed) {
           .render({});
   ASSERT_TRUE(rendered.has_value()) << rendered.error().message;
   EXPECT_EQ(rendered->text(), "done");
+}
+
+TEST(ChatTemplate, HostileTemplatesEndSoonWithOneError) {
+  const char* const hostile[] = {
+      // loops
+      "{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}",
+      "{% for i in range(9999999999) %}{% endfor %}",
+      "{% for i in range(99999) %}{% for m in messages %}{{ m.content | upper }}{% endfor %}"
+      "{% endfor %}",
+      "{% set ns = namespace(l=[1]) %}{% for i in range(99999) %}{% set ns.l = ns.l + ns.l %}"
+      "{% endfor %}",
+      // strings
+      "{{ 'a' * 9999999999 }}",
+      "{{ ('a' * 1000000) * 1000000 }}",
+      "{% set ns = namespace(s='ab') %}{% for i in range(99) %}{% set ns.s = ns.s ~ ns.s %}"
+      "{% endfor %}",
+      "{% set ns = namespace(s='a') %}{% for i in range(60) %}"
+      "{% set ns.s = ns.s.replace('a', 'aaaa') %}{% endfor %}",
+      "{% for i in range(99999) %}{{ 'x' * 99999 }}{% endfor %}",
+      "{{ '%999999999d' | format(1) }}",
+      "{{ 'a' | center(999999999) }}",
+      "{{ ('a' * 100000).split('a') | join('b' * 100000) }}",
+      // macros
+      "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+      "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(99) }}",
+      "{% macro f(n) %}{% for i in range(99) %}{{ f(n) }}{% endfor %}{% endmacro %}{{ f(1) }}",
+      "{% for i in [[1]] recursive %}{{ loop([[i], [i]]) }}{% endfor %}",
+      // values
+      "{% set ns = namespace(v=[]) %}{% for i in range(999) %}{% set ns.v = [ns.v, ns.v] %}"
+      "{% endfor %}{{ ns.v | tojson }}",
+      "{{ range(99999999) | list | length }}",
+      "{{ range(100000) | map('string') | map('upper') | sort | unique | join(',') | length }}",
+  };
+  for (const char* source : hostile) {
+    const auto begin = std::chrono::steady_clock::now();
+    const auto chat_template = ChatTemplate::parse(source);
+    const auto rendered =
+        chat_template ? chat_template->render({.messages = {{.role = "user", .content = "Hi"}}})
+                      : std::unexpected(Error(chat_template.error()));
+    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
+    EXPECT_LT(taken.count(), 0.5) << source;
+    ASSERT_FALSE(rendered.has_value()) << source;
+    EXPECT_THAT(rendered.error().message, StartsWith("chat template, line 1: ")) << source;
+    EXPECT_LT(rendered.error().message.size(), 300U) << source;
+  }
+}
+
+TEST(ChatTemplate, ProbesShareOneBound) {
+  // Cheap for the plainest conversation, so that it parses; at great cost for any other.
+  for (const char* when : {"tools", "enable_thinking is defined", "messages | length > 1",
+                           "not (messages | length == 1 and messages[0].role == 'user')"}) {
+    const auto begin = std::chrono::steady_clock::now();
+    const ChatTemplate chat_template =
+        parsed(fmt::format("{{{{ messages[0].content }}}}{{% if {} %}}{{% for i in range(99999) %}}"
+                           "{{% for j in range(99999) %}}{{% endfor %}}{{% endfor %}}{{% endif %}}",
+                           when));
+    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
+    EXPECT_LT(taken.count(), 0.5) << when;
+    const auto rendered = chat_template.render({.messages = {{.role = "user", .content = "Hi"}}});
+    ASSERT_TRUE(rendered.has_value()) << rendered.error().message;
+    EXPECT_EQ(rendered->text(), "Hi");
+  }
 }
 
 TEST(ChatTemplate, ErrorsSayWhere) {

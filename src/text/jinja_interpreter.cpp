@@ -159,7 +159,8 @@ void Interpreter::print(const Object& object) {
     out_->append(to_text(heap_, object));
   }
   if (out_->size() > heap.limits().output_bytes_max)
-    fault(fmt::format("the template prints more than {} bytes", heap.limits().output_bytes_max));
+    over_limit(
+        fmt::format("the template prints more than {} bytes", heap.limits().output_bytes_max));
 }
 
 // --- statements ----------------------------------------------------------------------------------

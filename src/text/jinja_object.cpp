@@ -11,6 +11,7 @@
 namespace minke::jinja {
 
 void fault(std::string message) { throw Fault{std::move(message)}; }
+void over_limit(std::string message) { throw Fault{std::move(message), 0, true}; }
 
 void use_undefined(const Object& undefined) {
   const auto& why = std::get<Undefined>(undefined.rep()).why;
@@ -27,13 +28,14 @@ Charge::~Charge() {
 void Heap::step(size_t count) {
   steps_left_ -= static_cast<int64_t>(std::min<size_t>(count, size_t{1} << 62));
   if (steps_left_ < 0)
-    fault(fmt::format("the template takes more than {} steps; does it loop without end?",
-                      limits_.steps_max));
+    over_limit(fmt::format("the template takes more than {} steps; does it loop without end?",
+                           limits_.steps_max));
 }
 
 void Heap::expect_room(size_t bytes) const {
   if (bytes > limits_.memory_bytes_max || live_bytes_ > limits_.memory_bytes_max - bytes)
-    fault(fmt::format("the template needs more than {} bytes of memory", limits_.memory_bytes_max));
+    over_limit(
+        fmt::format("the template needs more than {} bytes of memory", limits_.memory_bytes_max));
 }
 
 void Heap::take(size_t bytes) {

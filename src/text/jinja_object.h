@@ -35,8 +35,10 @@ struct Limits {
 struct Fault {
   std::string message;
   int line = 0;
+  bool over_limit = false;  // the template went beyond its Limits
 };
 [[noreturn]] void fault(std::string message);
+[[noreturn]] void over_limit(std::string message);
 class Object;
 // What Jinja does when a template uses a value that is not there.
 [[noreturn]] void use_undefined(const Object& undefined);
