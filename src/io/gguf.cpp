@@ -83,7 +83,12 @@ class GgufLoader {
   static Result<GgufFile> open_split(const std::string& path, const GgufHeader& given,
                                      int64_t parts, GgufOptions options) {
     MINKE_ASSIGN(const int64_t given_part, header_integer(given, path, "split.no", -1));
-    if (parts > kPartsMax || given_part < 0 || given_part >= parts) {
+    if (given_part < 0) {
+      return fail(fmt::format(
+          "{}: split.count says that it is one of {} parts, but split.no does not say which", path,
+          parts));
+    }
+    if (parts > kPartsMax || given_part >= parts) {
       return fail(fmt::format("{}: claims to be part {} of {}, expected at most {} parts", path,
                               given_part + 1, parts, kPartsMax));
     }
@@ -266,6 +271,17 @@ Result<std::string_view> GgufFile::text_or(std::string_view key, std::string_vie
 
 Result<bool> GgufFile::boolean_or(std::string_view key, bool fallback) const {
   return has(key) ? boolean(key) : fallback;
+}
+
+Status GgufFile::check_intact() const {
+  for (size_t part = 0; part < maps_.size(); ++part) {
+    if (maps_[part].is_intact()) continue;
+    return fail(fmt::format(
+        "{}: the file was cut short while it was in use (or its disk cannot be read); put the "
+        "whole file back and load the model again",
+        paths_[part]));
+  }
+  return {};
 }
 
 void GgufFile::will_need(const GgufTensor& tensor) const {

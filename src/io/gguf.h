@@ -124,6 +124,10 @@ class GgufFile {
   std::span<const GgufTensor> tensors() const { return tensors_; }
   const GgufTensor* find(std::string_view name) const;
 
+  // Fails once a part was cut short by another program, or its disk failed: what was read since
+  // then is zeros. Whoever has read from tensors or metadata asks before using what he read.
+  Status check_intact() const;
+
   // Advice to the kernel about a tensor's pages: read them soon; they may be given back (the data
   // stays valid and is read again from the file when touched). Only pages that belong to the
   // tensor alone are given back; of a part of it, those that belong to the part alone.

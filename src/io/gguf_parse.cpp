@@ -109,6 +109,9 @@ class HeaderParser {
   Status read_start() {
     if (bytes_.empty()) return bad("the file is empty, expected a GGUF model");
     const std::string_view magic = text_of(bytes_, 4);
+    if (magic.size() < 4 && std::string_view("GGUF").starts_with(magic)) {
+      return cut_short("the four letters GGUF");
+    }
     if (magic != "GGUF") {
       if (magic == "FUGG") return bad("a big-endian GGUF file; minke reads little-endian ones");
       return bad("not a GGUF file: it looks like {}", appearance(bytes_));

@@ -119,8 +119,18 @@ Result<std::string> resolve_model(std::string_view name_or_path) {
   std::error_code error;
   const fs::path path(name_or_path);
   if (is_file(path)) return path.string();
-  if (fs::is_directory(path, error)) {
+  const fs::file_status status = fs::status(path, error);
+  if (fs::is_directory(status)) {
     return misuse(fmt::format("{} is a folder: give the path of a .gguf file in it", name_or_path));
+  }
+  if (fs::exists(status)) {
+    return fail(
+        fmt::format("{} is not a regular file (a device, a pipe?); give the path of a .gguf "
+                    "file",
+                    name_or_path));
+  }
+  if (status.type() == fs::file_type::none) {
+    return fail(fmt::format("{}: {}", name_or_path, error.message()));
   }
   if (written_like_a_path(name_or_path)) {
     return fail(fmt::format("{}: there is no such file", name_or_path));
@@ -206,8 +216,9 @@ Result<ModelLock> ModelLock::try_take(const fs::path& models, const CatalogueEnt
   std::error_code error;
   fs::create_directories(models / ".partial", error);
   if (error) {
-    return fail(fmt::format("cannot make the folder {}: {}", (models / ".partial").string(),
-                            error.message()));
+    return fail(fmt::format(
+        "cannot make the folder {}: {}; set XDG_CACHE_HOME to a folder that can be written",
+        (models / ".partial").string(), error.message()));
   }
   const std::string path = partial_dir(models, entry).string() + ".lock";
   const int descriptor = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);

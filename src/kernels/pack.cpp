@@ -372,7 +372,29 @@ void tell_was_read(const Weight& weight, int64_t first_panel, int64_t last_panel
   weight.was_read(weight.rows + first * bytes, static_cast<size_t>((last - first) * bytes));
 }
 
+Status no_bad_row(const Weight& weight, int64_t bad_row) {
+  if (bad_row == weight.out_dim()) return {};
+  return fail(
+      fmt::format("tensor '{}' holds an infinite or NaN weight in row {}; the file is damaged",
+                  weight.name, bad_row));
+}
+
 }  // namespace
+
+Status check_finite(const Weight& weight, ThreadPool& pool) {
+  CHECK(weight.rows != nullptr);
+  std::atomic<int64_t> bad_row = weight.out_dim();
+  const int64_t panels = (weight.out_dim() + kPanelOutputs - 1) / kPanelOutputs;
+  pool.parallel_for(panels, 4, [&](int64_t begin, int64_t end) {
+    const int64_t slice = panels_in_slice(weight);
+    for (int64_t first = begin; first < end; first += slice) {
+      const int64_t last = std::min(end, first + slice);
+      for (int64_t i = first; i < last; ++i) note_bad_row(weight, i, bad_row);
+      tell_was_read(weight, first, last);
+    }
+  });
+  return no_bad_row(weight, bad_row);
+}
 
 Result<std::shared_ptr<PackedMatrix>> PackedMatrix::pack(const Weight& weight, ThreadPool& pool,
                                                          Arena& arena) {
@@ -404,12 +426,7 @@ Result<std::shared_ptr<PackedMatrix>> PackedMatrix::pack(const Weight& weight, T
       tell_was_read(weight, first, last);
     }
   });
-  if (bad_row != weight.out_dim()) {
-    return fail(
-        fmt::format("tensor '{}' holds an infinite or NaN weight in row {}; the file is "
-                    "damaged",
-                    weight.name, bad_row.load()));
-  }
+  MINKE_TRY(no_bad_row(weight, bad_row));
   return packed;
 }
 

@@ -47,6 +47,10 @@ inline constexpr int kPanelFormats = 12;
 PanelFormat panel_format_of(QuantType type);
 bool is_quantised(PanelFormat format);
 
+// Fails when a row of `weight` holds an infinite or NaN weight, and names it. For rows that are
+// used in place: PackedMatrix::pack() looks by itself.
+Status check_finite(const Weight& weight, ThreadPool& pool);
+
 class PackedMatrix : public PackedWeight {
  public:
   // `weight` has rows. Panels are packed in parallel, into memory of `arena`. Fails when memory is

@@ -116,6 +116,10 @@ Result<ModelConfig> read_decoder_config(const GgufFile& file, RopePairs pairs) {
                keys.count_or("attention.head_count_kv", config.heads, 1, config.heads));
   MINKE_ASSIGN(config.ffn_dim, keys.count("feed_forward_length", 1, 1 << 22));
   MINKE_ASSIGN(config.context_max, keys.count("context_length", 1, 1 << 28));
+  if (config.dim / config.heads < 2 && !file.has(keys.key("attention.key_length"))) {
+    return fail(fmt::format("{}: '{}' is {}, too many for a width of {}", file.path(),
+                            keys.key("attention.head_count"), config.heads, config.dim));
+  }
   MINKE_ASSIGN(config.head_dim,
                keys.count_or("attention.key_length", config.dim / config.heads, 2, 1 << 14));
   MINKE_ASSIGN(const int64_t value_length,

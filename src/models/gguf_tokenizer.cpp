@@ -50,7 +50,7 @@ Result<TokenizerSpec> read_tokenizer_spec(const GgufFile& file) {
     for (const int64_t type : types)
       spec.types.push_back(type < 0 || type > 1000 ? -1 : static_cast<int32_t>(type));
   }
-  if (file.has("tokenizer.ggml.merges")) {
+  if (spec.model == "gpt2" || file.has("tokenizer.ggml.merges")) {
     MINKE_ASSIGN(spec.merges, read_strings(file, "tokenizer.ggml.merges"));
   }
   MINKE_ASSIGN(spec.bos, read_id(file, "bos"));

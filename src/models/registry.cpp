@@ -128,13 +128,20 @@ Result<uint64_t> packed_weight_bytes(const GgufFile& file) {
   MINKE_ASSIGN(const ModelConfig config, read_config(file));
   const std::unique_ptr<Model> model = make_model(config);
   uint64_t bytes = 0;
+  Status status;
   model->visit([&](Weight& weight) {
-    const GgufTensor* tensor = file.find(weight.name);
-    if (tensor == nullptr || weight.shape.rank() != 2 || !weight.multiplied) return;
-    const int64_t panels = (weight.out_dim() + kPanelOutputs - 1) / kPanelOutputs;
-    bytes += static_cast<uint64_t>(panels *
-                                   panel_bytes_for(panel_format_of(tensor->type), weight.in_dim()));
+    if (!status) return;
+    const Result<const GgufTensor*> tensor = matching_tensor(file, weight);
+    if (!tensor) {
+      status = std::unexpected(tensor.error());
+    } else if (weight.shape.rank() == 2 && weight.multiplied) {
+      const int64_t panels = (weight.out_dim() + kPanelOutputs - 1) / kPanelOutputs;
+      const int64_t panel_bytes =
+          panel_bytes_for(panel_format_of((*tensor)->type), weight.in_dim());
+      bytes += static_cast<uint64_t>(panels * panel_bytes);
+    }
   });
+  MINKE_TRY(status);
   return bytes;
 }
 
@@ -159,8 +166,11 @@ Result<std::unique_ptr<Model>> load_model(const GgufFile& file, Ops& ops,
         weight.was_read = [&](const std::byte* from, size_t bytes) {
           file.drop_pages(*tensor, from, bytes);
         };
-        MINKE_TRY(ops.prepare(weight, model->keeps_rows(weight)));
+        const Status prepared = ops.prepare(weight, model->keeps_rows(weight));
         weight.was_read = nullptr;
+        if (!prepared) {
+          return fail(fmt::format("{}: {}", file.path(), prepared.error().message));
+        }
         file.drop_pages(*tensor);  // rows that are still read come back when they are touched
       }
       done += tensor->bytes;
@@ -170,6 +180,7 @@ Result<std::unique_ptr<Model>> load_model(const GgufFile& file, Ops& ops,
       return {};
     };
     status = load();
+    if (Status intact = file.check_intact(); !intact) status = std::move(intact);
   });
   MINKE_TRY(status);
   return model;

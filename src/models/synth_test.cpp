@@ -153,26 +153,29 @@ TEST_F(Synth, TheTokenizerLoadsAndGoesThereAndBack) {
 }
 
 TEST_F(Synth, ADamagedScaleIsFoundWhenTheModelIsLoaded) {
-  const std::string path = write({"tiny-qwen2", "Q4_K"});
-  uint64_t offset = 0;
-  {
+  // A matrix that is packed, and a table of embeddings that is only read by rows.
+  for (const std::string name : {"blk.1.ffn_up.weight", "token_embd.weight"}) {
+    const std::string path = write({"tiny-qwen2", "Q4_K"});
+    uint64_t offset = 0;
+    {
+      const auto file = GgufFile::open(path);
+      ASSERT_TRUE(file);
+      const GgufTensor* tensor = file->find(name);
+      ASSERT_NE(tensor, nullptr);
+      offset = tensor->offset + 300 * row_bytes(tensor->type, tensor->shape.back());
+    }
+    std::fstream out(path, std::ios::binary | std::ios::in | std::ios::out);
+    out.seekp(static_cast<std::streamoff>(offset));
+    out.write("\xff\x7f", 2);  // an fp16 NaN as the scale of a block of row 300
+    out.close();
     const auto file = GgufFile::open(path);
-    ASSERT_TRUE(file);
-    const GgufTensor* tensor = file->find("blk.1.ffn_up.weight");
-    ASSERT_NE(tensor, nullptr);
-    offset = tensor->offset + 300 * row_bytes(tensor->type, tensor->shape.back());
+    ASSERT_TRUE(file) << file.error().message;
+    CpuOps ops(reference_kernels(), 2);
+    const auto model = load_model(*file, ops, {});
+    ASSERT_FALSE(model) << name;
+    EXPECT_THAT(model.error().message, HasSubstr("'" + name + "'"));
+    EXPECT_THAT(model.error().message, HasSubstr("row 300"));
   }
-  std::fstream out(path, std::ios::binary | std::ios::in | std::ios::out);
-  out.seekp(static_cast<std::streamoff>(offset));
-  out.write("\xff\x7f", 2);  // an fp16 NaN as the scale of a block of row 300
-  out.close();
-  const auto file = GgufFile::open(path);
-  ASSERT_TRUE(file) << file.error().message;
-  CpuOps ops(reference_kernels(), 2);
-  const auto model = load_model(*file, ops, {});
-  ASSERT_FALSE(model);
-  EXPECT_THAT(model.error().message, HasSubstr("'blk.1.ffn_up.weight'"));
-  EXPECT_THAT(model.error().message, HasSubstr("row 300"));
 }
 
 // A number of bytes in /proc/self/status.

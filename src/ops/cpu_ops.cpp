@@ -39,6 +39,9 @@ Status CpuOps::prepare(Weight& weight, bool keep_rows) {
       MINKE_ASSIGN(weight.packed, PackedMatrix::pack(weight, threads_, panels_));
     }
     if (!keep_rows && weight.storage.data() == nullptr) weight.rows = nullptr;
+  } else if (weight.shape.rank() == 2 && weight.storage.data() == nullptr) {
+    // A file's rows that are used in place do not go through the packing, which looks at them.
+    MINKE_TRY(check_finite(weight, threads_));
   }
   return {};
 }
