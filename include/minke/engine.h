@@ -20,6 +20,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -41,7 +42,8 @@ struct EngineOptions {
 };
 
 // How tokens are chosen. The order of the stages: penalties, temperature, top_k, top_p, min_p, then
-// one draw. Engine::default_sampling() is this struct with what the model's file recommends.
+// one draw. Engine::default_sampling() is this struct with what suits the model: what its file
+// recommends, else what the makers of its family do.
 struct SamplingOptions {
   double temperature = 0.6;  // 0: the most likely token, the lowest id of equals
   int64_t top_k = 0;         // 0: off
@@ -99,7 +101,9 @@ struct Answer {
   Usage usage;
 };
 
-// Called for each piece; return false to end the answer there. May be empty.
+// Called for each piece; return false to end the answer there. May be empty. To end it also while
+// the prompt is read, stop the `cancel` token that each asking function takes: it takes effect
+// within half a layer of the model.
 using OnPiece = std::function<bool(const Piece&)>;
 
 struct ChatTurn {
@@ -132,13 +136,13 @@ class Engine : public std::enable_shared_from_this<Engine> {
 
   // Continues the turns with one answer of the assistant, through the model's chat template.
   virtual Result<Answer> chat(const std::vector<ChatTurn>& turns, const SamplingOptions& sampling,
-                              const OnPiece& on_piece) = 0;
+                              const OnPiece& on_piece, const std::stop_token& cancel = {}) = 0;
   // Continues raw text, no template.
   virtual Result<Answer> complete(std::string_view prompt, const SamplingOptions& sampling,
-                                  const OnPiece& on_piece) = 0;
+                                  const OnPiece& on_piece, const std::stop_token& cancel = {}) = 0;
   virtual Result<Answer> complete_tokens(const std::vector<int32_t>& prompt,
-                                         const SamplingOptions& sampling,
-                                         const OnPiece& on_piece) = 0;
+                                         const SamplingOptions& sampling, const OnPiece& on_piece,
+                                         const std::stop_token& cancel = {}) = 0;
 
   virtual std::vector<int32_t> tokenize(std::string_view text, bool parse_special) const = 0;
   virtual std::string detokenize(const std::vector<int32_t>& tokens) const = 0;
@@ -154,7 +158,7 @@ class Session {
   virtual ~Session() = default;
   // On an error, and when cancelled before any text came, the turns are as they were.
   virtual Result<Answer> ask(std::string_view prompt, const SamplingOptions& sampling,
-                             const OnPiece& on_piece) = 0;
+                             const OnPiece& on_piece, const std::stop_token& cancel = {}) = 0;
   virtual const std::vector<ChatTurn>& turns() const = 0;
   virtual void forget() = 0;  // back to the system prompt
 };

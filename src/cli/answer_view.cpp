@@ -154,6 +154,7 @@ void AnswerView::content(std::string_view text) {
     clear_status();
     any_content_ = true;
   }
+  out_.set_width(console_->width());
   console_->out(console_->can_wrap() ? out_.feed(text) : std::string(text));
   // A full disk is reported when the verb ends.
   (void)console_->flush();
@@ -168,20 +169,21 @@ void AnswerView::end() {
   (void)console_->flush();
 }
 
-Result<Answer> show_answer(const Ask& ask, const std::function<void()>& on_interrupt,
-                           AnswerView* view) {
+Result<Answer> show_answer(const Ask& ask, AnswerView* view) {
   std::mutex mutex;
   std::condition_variable changed;
   std::vector<HeldPiece> held;
   std::optional<Result<Answer>> result;
-  std::atomic<bool> stop{false};
+  std::stop_source stop;
   std::jthread asker([&] {
-    Result<Answer> answer = ask([&](const Piece& piece) {
-      const std::lock_guard lock(mutex);
-      held.push_back({piece.kind, std::string(piece.text)});
-      changed.notify_one();
-      return !stop.load();
-    });
+    Result<Answer> answer = ask(
+        [&](const Piece& piece) {
+          const std::lock_guard lock(mutex);
+          held.push_back({piece.kind, std::string(piece.text)});
+          changed.notify_one();
+          return true;
+        },
+        stop.get_token());
     const std::lock_guard lock(mutex);
     result = std::move(answer);
     changed.notify_one();
@@ -196,9 +198,9 @@ Result<Answer> show_answer(const Ask& ask, const std::function<void()>& on_inter
       pieces.swap(held);
       done = result.has_value();
     }
-    if (InterruptGuard::interrupted() && !stop.exchange(true)) on_interrupt();
+    if (InterruptGuard::interrupted()) stop.request_stop();
     for (const HeldPiece& piece : pieces) {
-      if (!stop) view->piece(piece.kind, piece.text);
+      if (!stop.stop_requested()) view->piece(piece.kind, piece.text);
     }
     if (done) break;
     if (pieces.empty()) view->tick();

@@ -9,6 +9,7 @@
 #include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +25,7 @@ namespace minke::cli {
 class WordWrapper {
  public:
   explicit WordWrapper(int width) : width_(width) {}
+  void set_width(int width) { width_ = width; }
   // What to write to the terminal for this text.
   std::string feed(std::string_view text);
   int column() const { return column_; }
@@ -72,11 +74,10 @@ class AnswerView {
   WordWrapper out_, err_;
 };
 
-// Runs `ask` on a thread of its own and shows what it yields. Ctrl-C ends the answer: the callback
-// given to `ask` then returns false.
-using Ask = std::function<Result<Answer>(const OnPiece&)>;
-Result<Answer> show_answer(const Ask& ask, const std::function<void()>& on_interrupt,
-                           AnswerView* view);
+// Runs `ask` on a thread of its own and shows what it yields. Ctrl-C stops the token that is given
+// to `ask`, and nothing more is shown.
+using Ask = std::function<Result<Answer>(const OnPiece&, const std::stop_token& cancel)>;
+Result<Answer> show_answer(const Ask& ask, AnswerView* view);
 
 // "42 tokens, 35.1 tokens/s, first after 0.20 s, ...".
 std::string statistics(const Usage& usage);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <climits>
 #include <fstream>
 #include <functional>
 #include <utility>
@@ -11,7 +12,6 @@
 #include "cli/command.h"
 #include "cli/json_text.h"
 #include "cli/line_editor.h"
-#include "cli/model_info.h"
 #include "cli/option.h"
 #include "cli/prompt.h"
 #include "cli/scoring.h"
@@ -50,15 +50,21 @@ void print_closing(const Answer& answer, const Engine& engine, Console* console)
   } else if (answer.finish == FinishReason::kTokensMax) {
     console->note("(ended by --max-tokens)\n");
   }
-  console->note(statistics(answer.usage) + "\n");
+  const int width = console->stderr_is_terminal() ? console->width() : INT_MAX;
+  console->note(wrapped(statistics(answer.usage), width, 0) + "\n");
+}
+
+// A path such as /etc/hosts is no command; commands are one word of letters.
+bool is_command(std::string_view message) {
+  const size_t word_end = std::min(message.find_first_of(" \n"), message.size());
+  return message.starts_with('/') && message.find('/', 1) >= word_end;
 }
 
 class Conversation {
  public:
-  Conversation(const LoadedEngine& loaded, const ChatFlags& flags, SamplingFlags sampling,
+  Conversation(LocalEngine& engine, const ChatFlags& flags, SamplingFlags sampling,
                Console* console)
-      : engine_(*loaded.engine),
-        recommended_(loaded.recommended),
+      : engine_(engine),
         flags_(flags),
         sampling_(std::move(sampling)),
         console_(console),
@@ -87,11 +93,10 @@ class Conversation {
   Status load(const std::string& path);
   Status ask(const std::string& message);
   Status retry();
-  Status answer();
+  Result<bool> answer();
   void say(std::string_view text) const { console_->note(text); }
 
   LocalEngine& engine_;
-  SamplingOptions recommended_;
   ChatFlags flags_;
   SamplingFlags sampling_;
   Console* console_;
@@ -143,7 +148,7 @@ bool Conversation::read_message(std::string* message, bool* leave) {
   editor_.remember(*message);
   if (message->starts_with("\"\"\"")) {
     read_quoted(message->substr(3), message);
-  } else {
+  } else if (!is_command(*message)) {
     std::string line;
     while (editor_.more_is_pending() &&
            editor_.read_line("… ", &line) == LineEditor::Outcome::kLine) {
@@ -163,10 +168,7 @@ Status Conversation::run() {
     if (leave) return {};
     if (!given) continue;
     Status status;
-    // A path such as /etc/hosts is no command; commands are one word of letters.
-    const size_t word_end = std::min(message.find_first_of(" \n"), message.size());
-    const bool is_command = message[0] == '/' && message.find('/', 1) >= word_end;
-    if (is_command) {
+    if (is_command(message)) {
       Result<After> after = command(message);
       if (after && *after == After::kLeave) return {};
       if (!after) status = std::unexpected(std::move(after).error());
@@ -244,7 +246,7 @@ Status Conversation::set(const std::string& arguments) {
 }
 
 void Conversation::show() const {
-  const SamplingOptions options = sampling_.sampling(recommended_);
+  const SamplingOptions options = sampling_.sampling(engine_.default_sampling());
   std::string out = fmt::format("  model        {}\n", printable(engine_.model_name(), 200));
   out += fmt::format("  context      {} of {} tokens used\n", with_commas(context_used_),
                      with_commas(engine_.context_tokens()));
@@ -312,9 +314,12 @@ Status Conversation::load(const std::string& path) {
 }
 
 Status Conversation::retry() {
+  std::vector<ChatTurn> before = turns_;
   if (!turns_.empty() && turns_.back().role == "assistant") turns_.pop_back();
   if (turns_.empty() || turns_.back().role != "user") return misuse("there is no message yet");
-  return answer();
+  const Result<bool> answered = answer();
+  if (!answered.value_or(false)) turns_ = std::move(before);
+  return answered ? Status() : std::unexpected(answered.error());
 }
 
 Status Conversation::ask(const std::string& message) {
@@ -324,42 +329,54 @@ Status Conversation::ask(const std::string& message) {
                    say(fmt::format("({})\n", words));
                  }));
   }
+  const size_t before = turns_.size();
   turns_.push_back({"user", content, ""});
-  Status status = answer();
-  if (!status) turns_.pop_back();
-  return status;
+  const Result<bool> answered = answer();
+  if (!answered.value_or(false)) turns_.resize(before);
+  return answered ? Status() : std::unexpected(answered.error());
 }
 
-// Answers the last turn, which is the user's, and adds the answer to the conversation.
-Status Conversation::answer() {
-  const SamplingOptions options = sampling_.sampling(recommended_);
+// Answers the last turn, which is the user's, and adds the answer to the conversation. False when
+// Ctrl-C came before there was any.
+Result<bool> Conversation::answer() {
+  const SamplingOptions options = sampling_.sampling(engine_.default_sampling());
   AnswerView view(console_, {.fold_thinking = fold_, .quiet = flags_.json});
   InterruptGuard::clear();
   Result<Answer> result;
   {
     const EchoGuard echo;
     result = show_answer(
-        [&](const OnPiece& on_piece) {
-          return engine_.chat_on(turns_, options, on_piece, timeline_);
+        [&](const OnPiece& on_piece, const std::stop_token& cancel) {
+          return engine_.chat_on(turns_, options, on_piece, timeline_, cancel);
         },
-        [] {}, &view);
+        &view);
     view.end();
   }
   const bool interrupted = InterruptGuard::interrupted();
   InterruptGuard::clear();
   if (!result) return std::unexpected(std::move(result).error());
-  context_used_ = result->usage.prompt_tokens + result->usage.answer_tokens;
-  if (interrupted) say("(ended by Ctrl-C)\n");
+  const bool nothing_came = result->finish == FinishReason::kCancelled && result->content.empty() &&
+                            result->reasoning.empty();
+  if (!nothing_came) {
+    context_used_ = result->usage.prompt_tokens + result->usage.answer_tokens;
+    turns_.push_back({"assistant", result->content, result->reasoning});
+  }
+  if (interrupted && console_->stdin_is_terminal()) {
+    say(nothing_came ? "(ended by Ctrl-C before the answer began: the message is not kept)\n"
+                     : "(ended by Ctrl-C)\n");
+  }
   if (flags_.json) {
     console_->out(answer_json(*result, engine_.model_name()));
     MINKE_TRY(console_->flush());
   }
-  if ((console_->stdin_is_terminal() && !flags_.json) || flags_.stats) {
+  // A person goes on chatting; a program that feeds lines is to stop.
+  if (interrupted && !console_->stdin_is_terminal()) return fail(std::string(kInterrupted));
+  const bool for_a_person = console_->stdin_is_terminal() && !flags_.json;
+  if ((for_a_person && !nothing_came) || flags_.stats) {
     print_closing(*result, engine_, console_);
   }
-  if (console_->stdin_is_terminal() && !flags_.json) console_->err("\n");
-  turns_.push_back({"assistant", result->content, result->reasoning});
-  return {};
+  if (for_a_person) console_->err("\n");
+  return !nothing_came;
 }
 
 }  // namespace
@@ -376,30 +393,24 @@ void ChatFlags::declare(OptionList* options) {
   options->flag("--verbose", "Say what was loaded, with which settings", &verbose);
 }
 
-Result<LoadedEngine> load_engine(const EngineFlags& flags, std::string path, bool verbose,
-                                 Console* console) {
+Result<std::shared_ptr<LocalEngine>> load_engine(const EngineFlags& flags, std::string path,
+                                                 bool verbose, Console* console) {
   const auto started = std::chrono::steady_clock::now();
-  LoadedEngine loaded;
-  {
-    MINKE_ASSIGN(const GgufFile file, GgufFile::open(path));
-    MINKE_ASSIGN(const RecommendedSampling sampling, recommended_sampling(file));
-    loaded.recommended = sampling.options;
-  }
-  MINKE_ASSIGN(loaded.engine, load_local_engine(flags, path, console));
+  MINKE_ASSIGN(std::shared_ptr<LocalEngine> engine, load_local_engine(flags, path, console));
   if (verbose) {
     const double load_s =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-    const MemoryReport memory = loaded.engine->memory();
+    const MemoryReport memory = engine->memory();
     const auto words = [](uint64_t bytes) { return human_bytes(static_cast<int64_t>(bytes)); };
     console->note(fmt::format(
         "{} from {} in {}\n"
         "context {} tokens; memory: {} of weights, {} for {} tokens of cache, {} to work in, of "
         "{}\n",
-        loaded.engine->model_name(), path, duration(load_s),
-        with_commas(loaded.engine->context_tokens()), words(memory.weights), words(memory.kv_cache),
-        with_commas(memory.kv_cache_tokens), words(memory.activations), words(memory.budget)));
+        engine->model_name(), path, duration(load_s), with_commas(engine->context_tokens()),
+        words(memory.weights), words(memory.kv_cache), with_commas(memory.kv_cache_tokens),
+        words(memory.activations), words(memory.budget)));
   }
-  return loaded;
+  return engine;
 }
 
 std::string answer_json(const Answer& answer, const std::string& model) {
@@ -424,21 +435,20 @@ std::string answer_json(const Answer& answer, const std::string& model) {
                       {"tokens_per_s", rate}}}});
 }
 
-Status answer_once(const LoadedEngine& loaded, const OneAnswer& what, const ChatFlags& flags,
+Status answer_once(LocalEngine& engine, const OneAnswer& what, const ChatFlags& flags,
                    const SamplingFlags& sampling, Console* console) {
-  LocalEngine& engine = *loaded.engine;
-  const SamplingOptions options = sampling.sampling(loaded.recommended);
+  const SamplingOptions options = sampling.sampling(engine.default_sampling());
   std::vector<ChatTurn> turns;
   if (flags.system) turns.push_back({"system", *flags.system, ""});
   turns.push_back({"user", what.prompt, ""});
   AnswerView view(console,
                   {.fold_thinking = flags.think.value_or("show") == "fold", .quiet = flags.json});
   const InterruptGuard guard;
-  const Ask ask = [&](const OnPiece& on_piece) {
-    return what.raw ? engine.complete(what.prompt, options, on_piece)
-                    : engine.chat(turns, options, on_piece);
+  const Ask ask = [&](const OnPiece& on_piece, const std::stop_token& cancel) {
+    return what.raw ? engine.complete(what.prompt, options, on_piece, cancel)
+                    : engine.chat(turns, options, on_piece, cancel);
   };
-  const Result<Answer> answer = show_answer(ask, [] {}, &view);
+  const Result<Answer> answer = show_answer(ask, &view);
   view.end();
   if (!answer) return std::unexpected(answer.error());
   if (flags.json) console->out(answer_json(*answer, engine.model_name()));
@@ -451,15 +461,14 @@ Status answer_once(const LoadedEngine& loaded, const OneAnswer& what, const Chat
   return {};
 }
 
-Status chat(const LoadedEngine& loaded, const ChatFlags& flags, SamplingFlags sampling,
-            Console* console) {
+Status chat(LocalEngine& engine, const ChatFlags& flags, SamplingFlags sampling, Console* console) {
   if (console->stdin_is_terminal() && !flags.json) {
     const Style& style = console->err_style();
     console->err(fmt::format("{}{}{} {}— /help for what can be typed, Ctrl-D to leave{}\n\n",
-                             style.bold, printable(loaded.engine->model_name(), 200), style.reset,
+                             style.bold, printable(engine.model_name(), 200), style.reset,
                              style.dim, style.reset));
   }
-  Conversation conversation(loaded, flags, std::move(sampling), console);
+  Conversation conversation(engine, flags, std::move(sampling), console);
   return conversation.run();
 }
 

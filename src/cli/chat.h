@@ -23,24 +23,19 @@ struct ChatFlags {
   void declare(OptionList* options);
 };
 
-struct LoadedEngine {
-  std::shared_ptr<LocalEngine> engine;
-  SamplingOptions recommended;
-};
 // With a progress bar, and with the facts on stderr when verbose.
-Result<LoadedEngine> load_engine(const EngineFlags& flags, std::string path, bool verbose,
-                                 Console* console);
+Result<std::shared_ptr<LocalEngine>> load_engine(const EngineFlags& flags, std::string path,
+                                                 bool verbose, Console* console);
 
 // One answer, shown as it grows (or as JSON at the end). `raw`: no template.
 struct OneAnswer {
   std::string prompt;
   bool raw = false;
 };
-Status answer_once(const LoadedEngine& loaded, const OneAnswer& what, const ChatFlags& flags,
+Status answer_once(LocalEngine& engine, const OneAnswer& what, const ChatFlags& flags,
                    const SamplingFlags& sampling, Console* console);
 
-Status chat(const LoadedEngine& loaded, const ChatFlags& flags, SamplingFlags sampling,
-            Console* console);
+Status chat(LocalEngine& engine, const ChatFlags& flags, SamplingFlags sampling, Console* console);
 
 // An answer as the JSON that docs/cli.md describes: one line.
 std::string answer_json(const Answer& answer, const std::string& model);

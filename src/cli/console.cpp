@@ -21,17 +21,34 @@ namespace minke::cli {
 
 namespace {
 
-std::atomic<bool> g_interrupted{false};
+constexpr size_t kErrorLineMax = 4000;  // characters
+
+std::atomic<int64_t> g_interrupted_ms{0};  // when; 0: not, or taken
 struct sigaction g_previous_action;
-termios g_saved_terminal;
+termios g_terminal;
+std::atomic<bool> g_terminal_known{false};
+
+int64_t monotonic_ms() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000 + 1;
+}
 
 void on_interrupt(int) {
-  // The first is taken by the answer under way; a second means that nothing listens.
-  if (g_interrupted.exchange(true)) {
-    const char newline = '\n';
-    if (write(STDERR_FILENO, &newline, 1) < 0) _exit(1);
-    _exit(130);
-  }
+  constexpr int64_t kUnheardMs = 1000;
+  const int64_t now_ms = monotonic_ms();
+  int64_t first_ms = 0;
+  // The first is taken by the answer under way.
+  if (g_interrupted_ms.compare_exchange_strong(first_ms, now_ms)) return;
+  if (now_ms - first_ms < kUnheardMs) return;
+  TerminalGuard::restore();
+  _exit(130);
+}
+
+// The handler was taken away when it was called: the second signal has its usual effect.
+void on_fatal_signal(int number) {
+  TerminalGuard::restore();
+  raise(number);
 }
 
 Style coloured() {
@@ -91,7 +108,14 @@ Status Console::flush() {
 }
 
 void Console::error(std::string_view message) {
-  err(fmt::format("{}minke:{} {}\n", err_style_.red, err_style_.reset, message));
+  err(fmt::format("{}minke:{} ", err_style_.red, err_style_.reset));
+  // Names out of files and words out of templates must not steer the terminal.
+  while (true) {
+    const size_t end = std::min(message.find('\n'), message.size());
+    err(printable(message.substr(0, end), kErrorLineMax) + "\n");
+    if (end == message.size()) return;
+    message.remove_prefix(end + 1);
+  }
 }
 
 ProgressBar::ProgressBar(Console* console) : console_(console) {}
@@ -130,8 +154,40 @@ void ProgressBar::finish() {
   visible_ = false;
 }
 
+TerminalGuard::TerminalGuard() {
+  struct sigaction action{};
+  action.sa_handler = on_fatal_signal;
+  action.sa_flags = static_cast<int>(SA_RESETHAND);
+  sigemptyset(&action.sa_mask);
+  for (const int number :
+       {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL}) {
+    struct sigaction before{};
+    sigaction(number, nullptr, &before);
+    if (before.sa_handler == SIG_DFL) sigaction(number, &action, nullptr);
+  }
+}
+
+bool TerminalGuard::remember() {
+  if (g_terminal_known) return true;
+  if (isatty(STDIN_FILENO) != 1 || tcgetattr(STDIN_FILENO, &g_terminal) != 0) return false;
+  g_terminal_known = true;
+  return true;
+}
+
+void TerminalGuard::restore() {
+  // In the background the terminal is someone else's.
+  if (!g_terminal_known || tcgetpgrp(STDIN_FILENO) != getpgrp()) return;
+  tcsetattr(STDIN_FILENO, TCSANOW, &g_terminal);
+  // An answer may have stopped in the middle of a dim line.
+  static constexpr char kPlainLine[] = "\033[0m\n";
+  const char* term = std::getenv("TERM");
+  const bool capable = term != nullptr && std::strcmp(term, "dumb") != 0;
+  const size_t skipped = capable ? 0 : sizeof(kPlainLine) - 2;
+  if (write(STDERR_FILENO, kPlainLine + skipped, sizeof(kPlainLine) - 1 - skipped) < 0) return;
+}
+
 InterruptGuard::InterruptGuard() {
-  g_interrupted = false;
+  g_interrupted_ms = 0;
   struct sigaction action{};
   action.sa_handler = on_interrupt;
   sigemptyset(&action.sa_mask);
@@ -141,18 +197,18 @@ InterruptGuard::InterruptGuard() {
 
 InterruptGuard::~InterruptGuard() { sigaction(SIGINT, &g_previous_action, nullptr); }
 
-bool InterruptGuard::interrupted() { return g_interrupted; }
-void InterruptGuard::clear() { g_interrupted = false; }
+bool InterruptGuard::interrupted() { return g_interrupted_ms != 0; }
+void InterruptGuard::clear() { g_interrupted_ms = 0; }
 
 EchoGuard::EchoGuard() {
-  if (isatty(STDIN_FILENO) != 1 || tcgetattr(STDIN_FILENO, &g_saved_terminal) != 0) return;
-  termios quiet = g_saved_terminal;
+  if (!TerminalGuard::remember()) return;
+  termios quiet = g_terminal;
   quiet.c_lflag &= static_cast<tcflag_t>(~(ECHO | ECHONL));
   active_ = tcsetattr(STDIN_FILENO, TCSADRAIN, &quiet) == 0;
 }
 
 EchoGuard::~EchoGuard() {
-  if (active_) tcsetattr(STDIN_FILENO, TCSADRAIN, &g_saved_terminal);
+  if (active_) tcsetattr(STDIN_FILENO, TCSADRAIN, &g_terminal);
 }
 
 }  // namespace minke::cli

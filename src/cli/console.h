@@ -71,8 +71,23 @@ class ProgressBar {
   bool visible_ = false;
 };
 
-// Ctrl-C while an instance lives: sets a flag instead of ending the process; a second one that
-// comes before the flag is taken ends it with status 130.
+// Leaves the terminal as it was found whichever way the process ends: by Ctrl-C, another signal or
+// a crash. main makes one before anything else; whoever changes the terminal says so first.
+class TerminalGuard {
+ public:
+  TerminalGuard();
+  TerminalGuard(const TerminalGuard&) = delete;
+  TerminalGuard& operator=(const TerminalGuard&) = delete;
+
+  // The settings of stdin's terminal, now and when the process ends. False where it is none.
+  static bool remember();
+  // Safe in signal handlers.
+  static void restore();
+};
+
+// Ctrl-C while an instance lives: sets a flag instead of ending the process. When nothing has taken
+// the flag for a second, one more Ctrl-C ends the process with status 130; those that come sooner
+// are of an impatient hand and say nothing new.
 class InterruptGuard {
  public:
   InterruptGuard();
@@ -84,7 +99,7 @@ class InterruptGuard {
   static void clear();
 };
 
-// Turns echo of the keyboard off while an answer is being written, so that type-ahead does not
+// Turns the echo of the keyboard off while an answer is being written, so that type-ahead does not
 // break into it. Does nothing when stdin is no terminal.
 class EchoGuard {
  public:

@@ -5,6 +5,7 @@
 #include <langinfo.h>
 
 #include <clocale>
+#include <csignal>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -82,6 +83,9 @@ void choose_locale() {
 }  // namespace minke::cli
 
 int main(int argc, char** argv) {
+  // A file that would be larger than `ulimit -f` allows is a failed write like any other.
+  std::signal(SIGXFSZ, SIG_IGN);
+  const minke::cli::TerminalGuard guard;
   minke::cli::choose_locale();
   minke::cli::Console console;
   return minke::cli::run_main({argv + (argc > 0 ? 1 : 0), argv + argc}, &console);

@@ -1,4 +1,4 @@
-// What the header of a GGUF file says about its model, for show and for the defaults of sampling.
+// What the header of a GGUF file says about its model, for show.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "io/gguf.h"
-#include "minke/engine.h"
 
 namespace minke::cli {
 
@@ -33,12 +32,5 @@ struct ModelInfo {
 };
 
 Result<ModelInfo> model_info(const GgufFile& file);
-
-struct RecommendedSampling {
-  SamplingOptions options;
-  std::string source;  // why these, for people
-};
-// docs/cli.md says where each family's numbers come from.
-Result<RecommendedSampling> recommended_sampling(const GgufFile& file);
 
 }  // namespace minke::cli

@@ -36,7 +36,7 @@ class Run : public Command {
   void declare(OptionList* options) override {
     options
         ->positional("MODEL", ValueKind::kModel, "A GGUF file or a name of the catalogue", &first_)
-        .default_text = "the default model";
+        .default_text = kDefaultModelWords;
     options->positional("PROMPT", ValueKind::kText, "The question", &second_);
     flags_.declare(options);
     options->flag("--raw", "Continue PROMPT as it stands, without the chat template", &raw_);
@@ -70,10 +70,10 @@ class Run : public Command {
       MINKE_ASSIGN(what.prompt, whole_prompt(prompt, console));
     }
     MINKE_ASSIGN(std::string path, model_path(model));
-    MINKE_ASSIGN(const LoadedEngine loaded,
+    MINKE_ASSIGN(const std::shared_ptr<LocalEngine> engine,
                  load_engine(engine_, std::move(path), flags_.verbose, console));
-    if (chats) return chat(loaded, flags_, sampling_, console);
-    return answer_once(loaded, what, flags_, sampling_, console);
+    if (chats) return chat(*engine, flags_, sampling_, console);
+    return answer_once(*engine, what, flags_, sampling_, console);
   }
 
  private:
@@ -120,7 +120,7 @@ class Chat : public Command {
   void declare(OptionList* options) override {
     options
         ->positional("MODEL", ValueKind::kModel, "A GGUF file or a name of the catalogue", &model_)
-        .default_text = "the default model";
+        .default_text = kDefaultModelWords;
     flags_.declare(options);
     options->flag("--no-history", "Do not keep what is typed for the next time",
                   &flags_.no_history);
@@ -131,9 +131,9 @@ class Chat : public Command {
 
   Status run(Console* console) override {
     MINKE_ASSIGN(std::string path, model_path(model_));
-    MINKE_ASSIGN(const LoadedEngine loaded,
+    MINKE_ASSIGN(const std::shared_ptr<LocalEngine> engine,
                  load_engine(engine_, std::move(path), flags_.verbose, console));
-    return chat(loaded, flags_, sampling_, console);
+    return chat(*engine, flags_, sampling_, console);
   }
 
  private:

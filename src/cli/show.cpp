@@ -12,6 +12,7 @@
 #include "cli/model_flags.h"
 #include "cli/model_info.h"
 #include "cli/text_util.h"
+#include "engine/recommended_sampling.h"
 #include "io/catalogue.h"
 #include "io/gguf.h"
 #include "models/registry.h"
@@ -44,7 +45,7 @@ class Show : public Command {
   void declare(OptionList* options) override {
     options
         ->positional("MODEL", ValueKind::kModel, "A GGUF file or a name of the catalogue", &model_)
-        .default_text = "the default model";
+        .default_text = kDefaultModelWords;
     options->flag("--template", "Print the chat template and nothing else", &template_);
     options->flag("--metadata", "Print every key of the header too", &metadata_);
     options->flag("--tensors", "Print every tensor too", &tensors_);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -60,8 +61,18 @@ class FakeRunner final : public StepRunner {
     }
   }
 
-  std::span<float> run(const Batch& batch) override {
+  Result<std::span<float>> run(const Batch& batch) override {
+    ++steps_begun;
+    if (fails) return fail("the fake model fails");
     write(batch);
+    const auto step_end = std::chrono::steady_clock::now() + step_time;
+    while (!batch.is_abandoned() && std::chrono::steady_clock::now() < step_end) {
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
+    }
+    if (batch.is_abandoned()) {
+      forget(batch);
+      return std::span<float>();
+    }
     logits_.assign(batch.logit_rows.size() * FakeModel::kVocab, 0.0F);
     size_t next = 0;
     for (const BatchSequence& sequence : batch.sequences) {
@@ -80,11 +91,16 @@ class FakeRunner final : public StepRunner {
     }
     CHECK_EQ(next, batch.logit_rows.size());
     rows_max = std::max(rows_max, batch.tokens.size());
-    if (step_time.count() > 0) std::this_thread::sleep_for(step_time);
-    return logits_;
+    return std::span<float>(logits_);
+  }
+
+  void wait_for_step(int number) const {
+    while (steps_begun < number) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
 
   size_t rows_max = 0;
+  std::atomic<bool> fails = false;
+  std::atomic<int> steps_begun = 0;
   std::chrono::microseconds step_time{0};
 
  private:
@@ -94,6 +110,15 @@ class FakeRunner final : public StepRunner {
   int32_t& at(const BatchSequence& sequence, int64_t position) {
     const int32_t page = sequence.pages[static_cast<size_t>(position / kKvPageTokens)];
     return pages_.at(static_cast<size_t>(page))[static_cast<size_t>(position % kKvPageTokens)];
+  }
+
+  // What an abandoned step leaves behind must never be read.
+  void forget(const Batch& batch) {
+    for (const BatchSequence& sequence : batch.sequences) {
+      for (int64_t i = 0; i < sequence.row_count; ++i) {
+        at(sequence, sequence.first_position + i) = kPoison;
+      }
+    }
   }
 
   void write(const Batch& batch) {

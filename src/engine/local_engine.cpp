@@ -12,6 +12,7 @@
 #include "engine/chat_prompt.h"
 #include "engine/memory_budget.h"
 #include "engine/model_runner.h"
+#include "engine/recommended_sampling.h"
 #include "engine/session.h"
 #include "io/gguf.h"
 #include "models/gguf_tokenizer.h"
@@ -57,21 +58,6 @@ uint64_t activation_bytes(const ModelConfig& config, const EngineOptions& option
          kTables;
 }
 
-// What the file recommends, where it does: the keys that llama.cpp's converter writes.
-Result<SamplingOptions> recommended_sampling(const GgufFile& file) {
-  SamplingOptions sampling;
-  const auto number = [&](const char* key, double fallback) {
-    return file.number_or(std::string("general.sampling.") + key, fallback);
-  };
-  MINKE_ASSIGN(sampling.temperature, number("temp", sampling.temperature));
-  MINKE_ASSIGN(sampling.top_p, number("top_p", sampling.top_p));
-  MINKE_ASSIGN(sampling.min_p, number("min_p", sampling.min_p));
-  MINKE_ASSIGN(sampling.repeat_penalty, number("penalty_repeat", sampling.repeat_penalty));
-  MINKE_ASSIGN(sampling.top_k, file.integer_or("general.sampling.top_k", sampling.top_k));
-  // A recommendation that makes no sense is none.
-  return check_sampling(sampling) ? sampling : SamplingOptions{};
-}
-
 // All that an engine is made of, in the order in which it is built.
 struct Parts {
   EngineOptions options;
@@ -108,20 +94,21 @@ class LocalEngineImpl final : public LocalEngine {
                         std::move(options));
   }
   Result<Answer> chat(const std::vector<ChatTurn>& turns, const SamplingOptions& sampling,
-                      const OnPiece& on_piece) override {
+                      const OnPiece& on_piece, const std::stop_token& cancel) override {
     ChatTimeline timeline;
-    return chat_on(turns, sampling, on_piece, timeline);
+    return chat_on(turns, sampling, on_piece, timeline, cancel);
   }
   Result<Answer> chat_on(const std::vector<ChatTurn>& turns, const SamplingOptions& sampling,
-                         const OnPiece& on_piece, ChatTimeline& timeline) override;
+                         const OnPiece& on_piece, ChatTimeline& timeline,
+                         const std::stop_token& cancel) override;
   Result<Answer> complete(std::string_view prompt, const SamplingOptions& sampling,
-                          const OnPiece& on_piece) override {
-    return answer(text_prompt(prompt, false), sampling, on_piece, {});
+                          const OnPiece& on_piece, const std::stop_token& cancel) override {
+    return answer(text_prompt(prompt, false), sampling, on_piece, {}, cancel);
   }
   Result<Answer> complete_tokens(const std::vector<int32_t>& prompt,
-                                 const SamplingOptions& sampling,
-                                 const OnPiece& on_piece) override {
-    return answer(prompt, sampling, on_piece, {});
+                                 const SamplingOptions& sampling, const OnPiece& on_piece,
+                                 const std::stop_token& cancel) override {
+    return answer(prompt, sampling, on_piece, {}, cancel);
   }
   Result<std::vector<TokenScore>> score(std::vector<int32_t> tokens,
                                         const ScoreOptions& options) override;
@@ -159,7 +146,8 @@ class LocalEngineImpl final : public LocalEngine {
  private:
   Result<RenderedChat> render(const std::vector<ChatTurn>& turns) const;
   Result<Answer> answer(std::vector<int32_t> prompt, const SamplingOptions& sampling,
-                        const OnPiece& on_piece, AnswerTextOptions text_options);
+                        const OnPiece& on_piece, AnswerTextOptions text_options,
+                        const std::stop_token& cancel);
 
   Parts parts_;
   bool splits_thinking_ = false;
@@ -187,7 +175,8 @@ Result<RenderedChat> LocalEngineImpl::render(const std::vector<ChatTurn>& turns)
 }
 
 Result<Answer> LocalEngineImpl::answer(std::vector<int32_t> prompt, const SamplingOptions& sampling,
-                                       const OnPiece& on_piece, AnswerTextOptions text_options) {
+                                       const OnPiece& on_piece, AnswerTextOptions text_options,
+                                       const std::stop_token& cancel) {
   MINKE_TRY(check_sampling(sampling));
   text_options.stop = sampling.stop;
   AnswerText text(*parts_.tokenizer, std::move(text_options), on_piece);
@@ -196,7 +185,7 @@ Result<Answer> LocalEngineImpl::answer(std::vector<int32_t> prompt, const Sampli
   request.sampling = sampling;
   request.on_token = [&text](const TokenEvent& event) { return text.take(event); };
   request.on_done = [&text](const Result<Completion>&) { text.finish(); };
-  MINKE_ASSIGN(Completion completion, parts_.loop->run(std::move(request)));
+  MINKE_ASSIGN(Completion completion, parts_.loop->run(std::move(request), cancel));
   completion.usage.reasoning_tokens = text.reasoning_tokens();
   return Answer{.reasoning = text.reasoning(),
                 .content = text.content(),
@@ -210,13 +199,20 @@ Result<Answer> LocalEngineImpl::answer(std::vector<int32_t> prompt, const Sampli
 
 Result<Answer> LocalEngineImpl::chat_on(const std::vector<ChatTurn>& turns,
                                         const SamplingOptions& sampling, const OnPiece& on_piece,
-                                        ChatTimeline& timeline) {
+                                        ChatTimeline& timeline, const std::stop_token& cancel) {
   MINKE_ASSIGN(const RenderedChat chat, render(turns));
   ChatTimeline next = chat_timeline(*parts_.tokenizer, chat, timeline);
+  if (next.tokens.empty()) {
+    return fail(
+        fmt::format("{}: its chat template makes an empty prompt of the conversation "
+                    "(`minke run --raw` does without a template)",
+                    parts_.options.model));
+  }
   MINKE_ASSIGN(Answer given, answer(next.tokens, sampling, on_piece,
                                     {.split_thinking = splits_thinking_,
                                      .starts_inside = chat.ends_inside_thinking,
-                                     .stop = {}}));
+                                     .stop = {}},
+                                    cancel));
   add_answer(*parts_.tokenizer, given.tokens, next);
   timeline = std::move(next);
   return given;
@@ -280,10 +276,11 @@ Status read_text_side(Parts& parts, const ModelConfig& config) {
   if (!source.empty()) parts.chat_template = ChatTemplate::parse(std::string(source));
   if (!parts.chat_template) {
     parts.chat_template =
-        fail(fmt::format("{}: the chat template cannot be used: {}", parts.options.model,
+        fail(fmt::format("{}: {} (`minke run --raw` does without a template)", parts.options.model,
                          parts.chat_template.error().message));
   }
-  MINKE_ASSIGN(parts.sampling, recommended_sampling(*parts.file));
+  MINKE_ASSIGN(RecommendedSampling sampling, recommended_sampling(*parts.file));
+  parts.sampling = std::move(sampling.options);
   return {};
 }
 
@@ -356,7 +353,8 @@ Status load_parts(Parts& parts) {
   }
   parts.loop = std::make_unique<Loop>(
       std::move(loop), parts.plan.kv_pages,
-      std::make_unique<ModelRunner>(*parts.ops, *parts.model, std::move(kv)));
+      std::make_unique<ModelRunner>(*parts.ops, *parts.model, std::move(kv),
+                                    [&file = *parts.file] { return file.check_intact(); }));
   return {};
 }
 
@@ -365,7 +363,10 @@ Status load_parts(Parts& parts) {
 Result<std::shared_ptr<LocalEngine>> LocalEngine::load(EngineOptions options) {
   Parts parts;
   parts.options = std::move(options);
-  MINKE_TRY(load_parts(parts));
+  const Status loaded = load_parts(parts);
+  // Zeros in place of what is gone may have led to any other complaint.
+  if (parts.file) MINKE_TRY(parts.file->check_intact());
+  MINKE_TRY(loaded);
   return std::make_shared<LocalEngineImpl>(std::move(parts));
 }
 

@@ -46,8 +46,8 @@ class LocalEngine : public Engine {
   // Tokens in, tokens out. submit() returns at once; the request's on_done is called exactly once,
   // from the engine's thread, whatever happens (errors in the request included).
   virtual uint64_t submit(LoopRequest request) = 0;
-  // Takes effect within one step; on_done comes with FinishReason::kCancelled. Unknown ids are
-  // ignored: the request may have ended meanwhile.
+  // Takes effect within half a layer while its prompt is read, else within a step; on_done comes
+  // with FinishReason::kCancelled. Unknown ids are ignored: the request may have ended meanwhile.
   virtual void cancel(uint64_t id) = 0;
   // submit() and wait.
   virtual Result<Completion> run(LoopRequest request) = 0;
@@ -65,7 +65,7 @@ class LocalEngine : public Engine {
   // `timeline` ends, as far as the turns still agree, and leaves it behind the answer.
   virtual Result<Answer> chat_on(const std::vector<ChatTurn>& turns,
                                  const SamplingOptions& sampling, const OnPiece& on_piece,
-                                 ChatTimeline& timeline) = 0;
+                                 ChatTimeline& timeline, const std::stop_token& cancel = {}) = 0;
 
   virtual const Tokenizer& tokenizer() const = 0;
   virtual const ChatTemplate* chat_template() const = 0;  // nullptr: the file has none

@@ -99,6 +99,75 @@ TEST(LocalEngine, ChatsAndTellsWhatItDid) {
   EXPECT_EQ(again->usage.cached_tokens, again->usage.prompt_tokens - 1);
 }
 
+TEST(LocalEngine, SamplesAsTheMakersOfTheModelAdvise) {
+  const SamplingOptions llama = load("llama.gguf")->default_sampling();
+  EXPECT_EQ(llama.temperature, 0.6);
+  EXPECT_EQ(llama.top_k, 0);
+  EXPECT_EQ(llama.top_p, 0.9);
+  const SamplingOptions qwen = load("qwen2.gguf")->default_sampling();
+  EXPECT_EQ(qwen.temperature, 0.7);
+  EXPECT_EQ(qwen.top_k, 20);
+  EXPECT_EQ(qwen.top_p, 0.8);
+}
+
+TEST(LocalEngine, AStoppedTokenEndsAnAnswerBeforeItsFirstPiece) {
+  const auto engine = load();
+  std::stop_source stop;
+  stop.request_stop();
+  int pieces = 0;
+  const OnPiece count = [&](const Piece&) { return ++pieces > 0; };
+  const auto session = engine->new_session({});
+  const auto answer = session->ask("the thing", seeded(200), count, stop.get_token());
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->finish, FinishReason::kCancelled);
+  EXPECT_TRUE(answer->tokens.empty());
+  EXPECT_EQ(pieces, 0);
+  EXPECT_TRUE(session->turns().empty());
+  EXPECT_EQ(engine->stats().steps, 0u);
+}
+
+// A model file of its own in a folder of its own.
+class OwnModel : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = ::testing::TempDir() + "minke-own-model";
+    std::filesystem::remove_all(folder_);
+    std::filesystem::create_directories(folder_);
+    path_ = folder_ + "/own.gguf";
+    std::filesystem::copy_file(tiny("qwen2.gguf"), path_);
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  std::string folder_;
+  std::string path_;
+};
+
+TEST_F(OwnModel, MayVanishWhileItIsInUse) {
+  const auto engine = Engine::load({.model = path_, .threads = 1});
+  ASSERT_TRUE(engine);
+  const auto before = (*engine)->complete("the thing", seeded(20), {});
+  std::filesystem::rename(path_, path_ + ".renamed");
+  std::filesystem::remove(path_ + ".renamed");
+  const auto after = (*engine)->complete("the thing", seeded(20), {});
+  ASSERT_TRUE(after) << after.error().message;
+  EXPECT_EQ(after->tokens, before->tokens);
+}
+
+TEST_F(OwnModel, CutShortWhileItIsInUseIsAnErrorThatNamesIt) {
+  for (const uint64_t size : {uint64_t{0}, uint64_t{4096}, std::filesystem::file_size(path_) - 1}) {
+    SetUp();
+    const auto engine = Engine::load({.model = path_, .threads = 2});
+    ASSERT_TRUE(engine);
+    ASSERT_TRUE((*engine)->complete("the", seeded(2), {}));
+    std::filesystem::resize_file(path_, size);
+    for (int again = 0; again < 2; ++again) {
+      const auto answer = (*engine)->complete("then in the end", seeded(20), {});
+      ASSERT_FALSE(answer) << size;
+      EXPECT_THAT(answer.error().message, HasSubstr(path_ + ": the file was cut short"));
+    }
+  }
+}
+
 TEST(LocalEngine, RefusesBadRequests) {
   const auto engine = load();
   const auto message = [](const auto& result) {

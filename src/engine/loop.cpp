@@ -59,17 +59,21 @@ Loop::~Loop() {
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;
+    reconsider_step();
   }
   wake_.notify_one();
   thread_.join();
 }
 
-uint64_t Loop::submit(LoopRequest request) {
+uint64_t Loop::submit(LoopRequest request) { return enqueue(std::move(request), false); }
+
+uint64_t Loop::enqueue(LoopRequest request, bool cancelled) {
   uint64_t id = 0;
   {
     const std::lock_guard lock(mutex_);
     id = ++last_id_;
     inbox_.push_back({id, Clock::now(), std::move(request)});
+    if (cancelled) cancelled_.push_back(id);
     ++stats_.requests_waiting;
   }
   wake_.notify_one();
@@ -80,11 +84,40 @@ void Loop::cancel(uint64_t id) {
   {
     const std::lock_guard lock(mutex_);
     cancelled_.push_back(id);
+    reconsider_step();
   }
   wake_.notify_one();
 }
 
-Result<Completion> Loop::run(LoopRequest request) {
+// What the step under way computes for the living is done again in the next one, at less cost than
+// the others would wait for.
+void Loop::reconsider_step() {
+  int64_t rows = 0;
+  int64_t wanted = 0;
+  for (const StepRows& share : step_rows_) {
+    rows += share.rows;
+    if (std::ranges::find(cancelled_, share.id) == cancelled_.end()) wanted += share.rows;
+  }
+  if (rows > 0 && (stop_ || 2 * wanted < rows)) abandoned_ = true;
+}
+
+void Loop::begin_step(const StepPlan& plan) {
+  const std::lock_guard lock(mutex_);
+  abandoned_ = false;
+  for (const PlannedSequence& planned : plan.sequences) {
+    step_rows_.push_back({planned.id, planned.rows});
+  }
+  reconsider_step();
+}
+
+// False when the step was given up.
+bool Loop::end_step() {
+  const std::lock_guard lock(mutex_);
+  step_rows_.clear();
+  return !abandoned_;
+}
+
+Result<Completion> Loop::run(LoopRequest request, const std::stop_token& stop) {
   if (on_loop_thread()) {
     return misuse(
         "a callback of the engine asked the engine for an answer and would wait for "
@@ -97,7 +130,8 @@ Result<Completion> Loop::run(LoopRequest request) {
     if (on_done) on_done(result);
     promise->set_value(std::move(result));
   };
-  submit(std::move(request));
+  const uint64_t id = enqueue(std::move(request), stop.stop_requested());
+  const std::stop_callback on_stop(stop, [this, id] { cancel(id); });
   return future.get();
 }
 
@@ -202,9 +236,22 @@ void Loop::step() {
   StepPlan plan = scheduler_.plan();
   if (plan.empty()) return;
   runner_->apply(plan.actions);
+  begin_step(plan);
+  plan.batch.abandoned = &abandoned_;
   const Clock::time_point before = Clock::now();
-  const std::span<float> logits = runner_->run(plan.batch);
+  const Result<std::span<float>> computed = runner_->run(plan.batch);
   const Clock::time_point after = Clock::now();
+  if (!end_step()) {
+    ++counted_.steps_abandoned;
+    return;
+  }
+  if (!computed) {
+    for (const PlannedSequence& planned : plan.sequences) {
+      fail_request(planned.id, computed.error());
+    }
+    return;
+  }
+  const std::span<float> logits = *computed;
   CHECK_EQ(logits.size(), plan.batch.logit_rows.size() * static_cast<size_t>(options_.vocab_size));
   const double seconds = seconds_between(before, after);
   if (plan.decode_only) {

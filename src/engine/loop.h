@@ -6,6 +6,7 @@
 // called on the loop's own thread; callbacks must not block it.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -13,6 +14,7 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <stop_token>
 #include <thread>
 #include <unordered_map>
 #include <vector>
@@ -32,8 +34,9 @@ class StepRunner {
   virtual ~StepRunner() = default;
   virtual void apply(std::span<const PageAction> actions) = 0;
   // Logits of batch.logit_rows, [logit_rows, vocab_size], valid until the next call; the sampler
-  // writes to them (and restores what was there).
-  virtual std::span<float> run(const Batch& batch) = 0;
+  // writes to them (and restores what was there). Of an abandoned batch it may return anything, and
+  // should return soon. An error is for all requests of the step.
+  virtual Result<std::span<float>> run(const Batch& batch) = 0;
 };
 
 struct TokenEvent {
@@ -79,7 +82,8 @@ struct LoopOptions {
 
 struct LoopStats {
   uint64_t steps = 0;
-  uint64_t rows = 0;  // tokens computed, guesses included
+  uint64_t steps_abandoned = 0;  // not among the steps
+  uint64_t rows = 0;             // tokens computed, guesses included
   uint64_t sampled_tokens = 0;
   uint64_t drafted_tokens = 0;
   uint64_t accepted_tokens = 0;
@@ -104,10 +108,11 @@ class Loop {
 
   // on_done tells errors too: no call of submit() is without an answer.
   uint64_t submit(LoopRequest request);
-  // Within one step; on_done comes with kCancelled and what there is so far.
+  // on_done comes with kCancelled and what there is so far: after the step under way, which is
+  // given up when most of its rows are for requests that were cancelled.
   void cancel(uint64_t id);
-  // submit() and wait; an error on the loop's own thread.
-  Result<Completion> run(LoopRequest request);
+  // submit() and wait; an error on the loop's own thread. Stopping `stop` cancels.
+  Result<Completion> run(LoopRequest request, const std::stop_token& stop = {});
 
   LoopStats stats() const;
   bool on_loop_thread() const { return std::this_thread::get_id() == thread_.get_id(); }
@@ -120,11 +125,15 @@ class Loop {
     LoopRequest request;
   };
 
+  uint64_t enqueue(LoopRequest request, bool cancelled);
   void work();
   bool take_messages();
   void start(Message message);
   Status check(const LoopRequest& request) const;
   void step();
+  void begin_step(const StepPlan& plan);
+  bool end_step();
+  void reconsider_step();
   void handle(const PlannedSequence& planned, std::span<float> logits);
   // True when the request is over.
   bool take_token(Active& active, int64_t position, int32_t token);
@@ -146,11 +155,17 @@ class Loop {
   std::condition_variable wake_;
   std::vector<Message> inbox_;  // guarded by mutex_, as all below
   std::vector<uint64_t> cancelled_;
+  struct StepRows {
+    uint64_t id = 0;
+    int64_t rows = 0;
+  };
+  std::vector<StepRows> step_rows_;  // of the step under way
   uint64_t last_id_ = 0;
   bool stop_ = false;
   LoopStats stats_;
 
-  std::thread thread_;  // last: it uses all of the above
+  std::atomic<bool> abandoned_ = false;  // the step under way; set under mutex_, read by the runner
+  std::thread thread_;                   // last: it uses all of the above
 };
 
 }  // namespace minke

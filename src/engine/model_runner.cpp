@@ -4,8 +4,8 @@
 
 namespace minke {
 
-ModelRunner::ModelRunner(Ops& ops, Model& model, KvStore kv)
-    : ops_(ops), model_(model), kv_(std::move(kv)) {}
+ModelRunner::ModelRunner(Ops& ops, Model& model, KvStore kv, CheckWeights check_weights)
+    : ops_(ops), model_(model), kv_(std::move(kv)), check_weights_(std::move(check_weights)) {}
 
 void ModelRunner::apply(std::span<const PageAction> actions) {
   for (const PageAction& action : actions) {
@@ -17,10 +17,11 @@ void ModelRunner::apply(std::span<const PageAction> actions) {
   }
 }
 
-std::span<float> ModelRunner::run(const Batch& batch) {
+Result<std::span<float>> ModelRunner::run(const Batch& batch) {
   logits_ = {};  // its memory serves this step
   logits_ = model_.forward(ops_, batch, kv_);
-  if (batch.logit_rows.empty()) return {};
+  if (check_weights_) MINKE_TRY(check_weights_());
+  if (logits_.empty()) return std::span<float>();
   return logits_.values();
 }
 

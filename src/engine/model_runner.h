@@ -3,6 +3,7 @@
 // outlive it. Used by the loop's thread alone.
 #pragma once
 
+#include <functional>
 #include <span>
 
 #include "engine/loop.h"
@@ -14,15 +15,19 @@ namespace minke {
 
 class ModelRunner final : public StepRunner {
  public:
-  ModelRunner(Ops& ops, Model& model, KvStore kv);
+  // `check_weights`, called after each pass, fails when what the model reads in place (the table of
+  // embeddings, in a mapped file) is not what it was. May be empty.
+  using CheckWeights = std::function<Status()>;
+  ModelRunner(Ops& ops, Model& model, KvStore kv, CheckWeights check_weights);
 
   void apply(std::span<const PageAction> actions) override;
-  std::span<float> run(const Batch& batch) override;
+  Result<std::span<float>> run(const Batch& batch) override;
 
  private:
   Ops& ops_;
   Model& model_;
   KvStore kv_;
+  CheckWeights check_weights_;
   Tensor logits_;  // of the last step, [logit_rows, vocab_size]
 };
 

@@ -41,8 +41,9 @@ class Rig {
     options.scheduler.prefill_chunk_shared = setup.prefill_chunk;
     options.context_tokens = model_->config().context_max;
     options.vocab_size = model_->config().vocab_size;
-    loop_ = std::make_unique<Loop>(options, setup.pages,
-                                   std::make_unique<ModelRunner>(*ops_, *model_, std::move(kv)));
+    loop_ = std::make_unique<Loop>(
+        options, setup.pages,
+        std::make_unique<ModelRunner>(*ops_, *model_, std::move(kv), nullptr));
   }
 
   Loop& loop() { return *loop_; }

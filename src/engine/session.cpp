@@ -15,9 +15,9 @@ class ChatSession final : public Session {
   }
 
   Result<Answer> ask(std::string_view prompt, const SamplingOptions& sampling,
-                     const OnPiece& on_piece) override {
+                     const OnPiece& on_piece, const std::stop_token& cancel) override {
     turns_.push_back({.role = "user", .content = std::string(prompt), .reasoning = {}});
-    Result<Answer> answer = engine_->chat_on(turns_, sampling, on_piece, timeline_);
+    Result<Answer> answer = engine_->chat_on(turns_, sampling, on_piece, timeline_, cancel);
     const bool nothing_came = !answer || (answer->finish == FinishReason::kCancelled &&
                                           answer->content.empty() && answer->reasoning.empty());
     if (nothing_came) {

@@ -75,10 +75,12 @@ Tensor Decoder::forward(Ops& ops, const Batch& batch, KvStore& kv) {
   Tensor x = ops.embed(batch.tokens, embedding_);  // [rows, dim]
   for (int64_t i = 0; i < config_.layers; ++i) {
     const DecoderLayer& layer = layers_[static_cast<size_t>(i)];
+    if (batch.is_abandoned()) return {};
     x = ops.add(x, attend(ops, layer, i, x, batch, kv));
+    if (batch.is_abandoned()) return {};
     x = ops.add(x, feed_forward(ops, layer, x));
   }
-  if (batch.logit_rows.empty()) return {};
+  if (batch.logit_rows.empty() || batch.is_abandoned()) return {};
   const Tensor last = ops.gather_rows(x, batch.logit_rows);  // [logit_rows, dim]
   const Tensor h = ops.rms_norm(last, output_norm_, config_.norm_epsilon);
   return ops.linear(h, output_.present() ? output_ : embedding_, none_);  // [logit_rows, vocab]

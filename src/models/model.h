@@ -36,7 +36,8 @@ class Model {
   virtual ~Model() = default;
 
   virtual const ModelConfig& config() const = 0;
-  // Logits of batch.logit_rows: [logit_rows, vocab_size]. Appends the batch's tokens to `kv`.
+  // Logits of batch.logit_rows: [logit_rows, vocab_size]. Appends the batch's tokens to `kv`. Gives
+  // up within half a layer of batch.abandoned, with an empty tensor.
   virtual Tensor forward(Ops& ops, const Batch& batch, KvStore& kv) = 0;
   virtual KvSpec kv_spec(KvDtype dtype) const = 0;
   // Every weight once, in the checkpoint's order. The one traversal that loading, saving,

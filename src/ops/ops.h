@@ -9,6 +9,7 @@
 // Rows are tokens. One thread at a time calls an Ops; tensors it returns belong to that thread.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -34,6 +35,11 @@ struct Batch {
   std::vector<int32_t> positions;  // [rows]
   std::vector<BatchSequence> sequences;
   std::vector<int32_t> logit_rows;  // rows whose logits are wanted, ascending
+  // May become true while the pass runs: nobody wants its results any more. What the cache holds at
+  // the batch's positions is then undefined. Null: the pass runs to its end.
+  const std::atomic<bool>* abandoned = nullptr;
+
+  bool is_abandoned() const { return abandoned != nullptr && abandoned->load(); }
 };
 
 // Which elements of a head turn together: adjacent (2i, 2i+1) as llama, or i and i + dim/2 as
