@@ -66,7 +66,7 @@ class Bench : public Command {
   void declare(OptionList* options) override {
     options
         ->positional("MODEL", ValueKind::kModel, "A GGUF file or a name of the catalogue", &model_)
-        .default_text = "the default model";
+        .default_text = kDefaultModelWords;
     options->text("--rows", "NAMES", "The rows to measure, with commas between them", &rows_)
         .default_text = "all but the speculate rows";
     options->flag("--peaks", "Measure the machine alone, without a model", &peaks_only_);

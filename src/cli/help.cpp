@@ -1,6 +1,7 @@
 #include "cli/help.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <memory>
@@ -25,11 +26,12 @@ std::string left_column(const Option& option) {
 }
 
 std::string right_column(const Option& option) {
-  std::string out = option.help;
-  if (!option.range.empty()) out += ", " + option.range;
-  if (!option.default_text.empty()) out += fmt::format(" (default: {})", option.default_text);
-  if (option.repeatable && !option.is_positional()) out += "; may be repeated";
-  return out;
+  std::vector<std::string> notes;
+  if (!option.range.empty()) notes.push_back(option.range);
+  if (!option.default_text.empty()) notes.push_back("default: " + option.default_text);
+  if (option.repeatable && !option.is_positional()) notes.emplace_back("may be repeated");
+  if (notes.empty()) return option.help;
+  return fmt::format("{} ({})", option.help, fmt::join(notes, "; "));
 }
 
 std::string option_lines(const Option& option, const Style& style, int width) {

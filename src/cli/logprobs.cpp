@@ -30,7 +30,7 @@ class Logprobs : public Command {
   void declare(OptionList* options) override {
     options
         ->positional("MODEL", ValueKind::kModel, "A GGUF file or a name of the catalogue", &model_)
-        .default_text = "the default model";
+        .default_text = kDefaultModelWords;
     options->file("--file", "The text; - is stdin", &file_).default_text = "stdin";
     options
         ->integer("--top", "How many of the likeliest tokens to print at each place",

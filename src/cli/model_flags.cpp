@@ -44,7 +44,7 @@ void EngineFlags::declare(OptionList* options) {
              {uint64_t{1} << 20, uint64_t{1} << 50}, &memory)
       .default_text = "what is free";
   options
-      ->integer("--prefill-chunk", "Prompt tokens that a forward pass takes at most", {1, 1 << 16},
+      ->integer("--prefill-chunk", "Prompt tokens that a forward pass takes at most", {1, 1 << 14},
                 &prefill_chunk)
       .default_text = "512";
 }

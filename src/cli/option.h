@@ -16,6 +16,10 @@
 
 namespace minke::cli {
 
+// What help says of a MODEL that is left out.
+inline constexpr const char* kDefaultModelWords =
+    "qwen2.5-coder:1.5b, or its 0.5b where memory is short";
+
 // What a value is: for checking, for the description, and for what the shell completes.
 enum class ValueKind : uint8_t { kNone, kText, kInteger, kNumber, kSize, kChoice, kFile, kModel };
 const char* value_kind_name(ValueKind kind);

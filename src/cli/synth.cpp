@@ -57,7 +57,13 @@ class Synth : public Command {
 
   Status run(Console* console) override {
     std::error_code ignored;
-    if (!force_ && std::filesystem::exists(*out_, ignored)) {
+    const std::filesystem::file_status there = std::filesystem::status(*out_, ignored);
+    if (std::filesystem::exists(there) && !std::filesystem::is_regular_file(there)) {
+      return fail(
+          fmt::format("{} is {}; give the name of a file", printable(*out_, 400),
+                      std::filesystem::is_directory(there) ? "a folder" : "no regular file"));
+    }
+    if (!force_ && std::filesystem::exists(there)) {
       return fail(fmt::format("{} exists; choose another name, or say --force to write over it",
                               printable(*out_, 400)));
     }
