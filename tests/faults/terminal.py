@@ -24,6 +24,7 @@ class Chat:
             # Before minke starts, the parent looks at the terminal.
             os.read(0, 1)
             os.environ["TERM"] = "xterm"
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it would stay ignored
             os.execv(minke, [minke, "chat", model, "--no-history"])
         self.screen = b""
         self.found = self.settings()
