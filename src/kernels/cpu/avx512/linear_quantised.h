@@ -175,6 +175,30 @@ void few_rows(const LinearTask& task, int64_t row, int64_t panel_begin, int64_t 
 // --- Many rows
 // -------------------------------------------------------------------------------------
 
+// Fetches two panels' next group, a few lines before each sub-block of a tile: all lines at once
+// would wait for each other, and without any the next unpacking would wait for memory.
+class Fetch {
+ public:
+  Fetch(const std::byte* first, const std::byte* second, int64_t bytes)
+      : first_(first), second_(second), bytes_(bytes) {}
+
+  // Once all is asked for, this costs a branch.
+  void some() {
+    if (done_ >= bytes_) return;
+    for (int64_t line = 0; line < kLines; ++line, done_ += 64) {
+      _mm_prefetch(first_ + done_, _MM_HINT_T0);
+      _mm_prefetch(second_ + done_, _MM_HINT_T0);
+    }
+  }
+
+ private:
+  static constexpr int64_t kLines = 3;
+  const std::byte* first_;
+  const std::byte* second_;
+  int64_t bytes_;
+  int64_t done_ = 0;
+};
+
 // A group of two panels, unpacked: what all rows' tiles read.
 struct alignas(64) Unpacked {
   uint8_t bytes[64][2][64];   // [K / 4][panel][16 outputs][4]
@@ -185,12 +209,13 @@ struct alignas(64) Unpacked {
 
 template <typename F, int T>
 void tile_super(const Unpacked& w, const typename F::Scales (&scales)[2], const QuantGroup* x,
-                float* acc) {
+                float* acc, Fetch& fetch) {
   constexpr int64_t kQuads = 64 / F::kSubs;  // fours of K in a sub-block
   __m512i isum[T][2];
   MINKE_UNROLL for (int t = 0; t < T; ++t) isum[t][0] = isum[t][1] = _mm512_setzero_si512();
 #pragma GCC unroll 1
   for (int64_t sub = 0; sub < F::kSubs; ++sub) {
+    fetch.some();
     __m512i dots[T][2];
     MINKE_UNROLL for (int t = 0; t < T; ++t) {
       dots[t][0] = dots[t][1] = start_sum<F, 256 / F::kSubs>(x[t], sub);
@@ -224,11 +249,12 @@ void tile_super(const Unpacked& w, const typename F::Scales (&scales)[2], const 
 }
 
 template <typename F, int T>
-void tile_runs(const Unpacked& w, int64_t runs, const QuantGroup* x, float* acc) {
+void tile_runs(const Unpacked& w, int64_t runs, const QuantGroup* x, float* acc, Fetch& fetch) {
   __m512 sums[T][2];
   MINKE_UNROLL for (int t = 0; t < T; ++t) sums[t][0] = sums[t][1] = _mm512_setzero_ps();
 #pragma GCC unroll 1
   for (int64_t run = 0; run < runs; ++run) {
+    fetch.some();
     __m512i dots[T][2];
     MINKE_UNROLL for (int t = 0; t < T; ++t) dots[t][0] = dots[t][1] = start_sum<F, 32>(x[t], run);
 #pragma GCC unroll 4
@@ -318,12 +344,21 @@ template <typename F>
 void many_rows_pair(const LinearTask& task, int64_t first, int64_t second, float* sums) {
   const int64_t dim = task.w->in_dim();
   const std::byte* panels[2] = {task.w->panel(first), task.w->panel(second)};
-  int64_t at = panel_header_bytes(F::kFormat, dim);
+  const auto panel_after = [&](int64_t p) {
+    return task.w->panel(std::min(p + 2, task.w->panels() - 1));
+  };
+  const int64_t header = panel_header_bytes(F::kFormat, dim);
+  int64_t at = header;
   Unpacked w;
   std::fill(sums, sums + task.rows * 32, 0.0F);
   for (int64_t g = 0; g < groups_of(dim); ++g) {
     const QuantGroup* x = task.groups + g * task.rows;
     const int64_t runs = runs_in_group(dim, g);
+    const int64_t bytes = group_bytes(F::kFormat, runs);
+    const int64_t next = at + bytes;
+    Fetch fetch = g + 1 < groups_of(dim)
+                      ? Fetch(panels[0] + next, panels[1] + next, bytes)
+                      : Fetch(panel_after(first), panel_after(second), header + bytes);
     if constexpr (kIsSuper<F>) {
       const typename F::Scales scales[2] = {F::load_scales(panels[0], panels[0] + at, g),
                                             F::load_scales(panels[1], panels[1] + at, g)};
@@ -334,15 +369,15 @@ void many_rows_pair(const LinearTask& task, int64_t first, int64_t second, float
         }
       }
       for_tiles(task.rows, [&](int64_t row, auto tile) {
-        tile_super<F, decltype(tile)::value>(w, scales, x + row, sums + row * 32);
+        tile_super<F, decltype(tile)::value>(w, scales, x + row, sums + row * 32, fetch);
       });
     } else {
       MINKE_UNROLL for (int p = 0; p < 2; ++p) unpack_run_group<F>(panels[p] + at, runs, p, w);
       for_tiles(task.rows, [&](int64_t row, auto tile) {
-        tile_runs<F, decltype(tile)::value>(w, runs, x + row, sums + row * 32);
+        tile_runs<F, decltype(tile)::value>(w, runs, x + row, sums + row * 32, fetch);
       });
     }
-    at += group_bytes(F::kFormat, runs);
+    at = next;
   }
   for (int64_t row = 0; row < task.rows; ++row) {
     store_outputs(task, first, row, _mm512_load_ps(sums + row * 32));
