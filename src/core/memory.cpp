@@ -34,24 +34,47 @@ void* map_pages(size_t bytes) {
   return first + before;
 }
 
+size_t mapped_bytes(size_t bytes) {
+  return round_up(bytes, bytes >= kHugePage ? kHugePage : 4096);
+}
+
+class HostMemory final : public MemorySpace {
+ public:
+  Result<std::byte*> allocate(size_t bytes, const char* purpose) override {
+    void* memory = map_pages(mapped_bytes(bytes));
+    if (memory == MAP_FAILED) {
+      return fail(fmt::format("cannot get {:.1f} MiB of memory for {}: {}",
+                              static_cast<double>(bytes) / 1048576.0, purpose, strerror(errno)));
+    }
+    return static_cast<std::byte*>(memory);
+  }
+  void release(std::byte* at, size_t bytes) override { munmap(at, mapped_bytes(bytes)); }
+  void clear(std::byte* at, size_t bytes) override { std::memset(at, 0, bytes); }
+  void copy(std::byte* to, const std::byte* from, size_t bytes) override {
+    std::memcpy(to, from, bytes);
+  }
+};
+
 }  // namespace
 
-Result<Buffer> Buffer::allocate(size_t bytes, const char* purpose) {
+MemorySpace& host_memory() {
+  static HostMemory space;
+  return space;
+}
+
+Result<Buffer> Buffer::allocate(size_t bytes, const char* purpose, MemorySpace& space) {
   Buffer buffer;
   if (bytes == 0) return buffer;
-  const size_t mapped = round_up(bytes, bytes >= kHugePage ? kHugePage : 4096);
-  void* memory = map_pages(mapped);
-  if (memory == MAP_FAILED) {
-    return fail(fmt::format("cannot get {:.1f} MiB of memory for {}: {}",
-                            static_cast<double>(bytes) / 1048576.0, purpose, strerror(errno)));
-  }
-  buffer.memory_ = std::shared_ptr<void>(memory, [mapped](void* all) { munmap(all, mapped); });
+  MINKE_ASSIGN(std::byte * memory, space.allocate(bytes, purpose));
+  buffer.memory_ = std::shared_ptr<void>(
+      memory, [bytes, &space](void* at) { space.release(static_cast<std::byte*>(at), bytes); });
   buffer.size_ = bytes;
+  buffer.space_ = &space;
   return buffer;
 }
 
-Buffer Buffer::allocate_or_die(size_t bytes, const char* purpose) {
-  Result<Buffer> buffer = allocate(bytes, purpose);
+Buffer Buffer::allocate_or_die(size_t bytes, const char* purpose, MemorySpace& space) {
+  Result<Buffer> buffer = allocate(bytes, purpose, space);
   if (!buffer) {
     std::fprintf(stderr, "minke: %s\n", buffer.error().message.c_str());
     std::abort();
@@ -69,6 +92,7 @@ Result<Buffer> Arena::take(size_t bytes, const char* purpose) {
   }
   piece.memory_ = std::shared_ptr<void>(block_.memory_, block_.data() + used_);
   piece.size_ = bytes;
+  piece.space_ = block_.space_;
   used_ = std::min(block_.size_, round_up(used_ + bytes, 64));
   return piece;
 }
