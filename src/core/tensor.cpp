@@ -72,7 +72,7 @@ TensorStorage* StoragePool::acquire(size_t bytes) {
     return block;
   }
   auto block = std::make_unique<Block>();
-  block->buffer = Buffer::allocate_or_die(wanted, "activations");
+  block->buffer = Buffer::allocate_or_die(wanted, "activations", space_);
   block->data = block->buffer.data();
   block->bytes = wanted;
   block->pool = this;

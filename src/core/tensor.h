@@ -65,7 +65,7 @@ struct TensorStorage {
 // the tensors made from it.
 class StoragePool {
  public:
-  StoragePool() = default;
+  explicit StoragePool(MemorySpace& space = host_memory()) : space_(space) {}
   ~StoragePool();
   StoragePool(const StoragePool&) = delete;
   StoragePool& operator=(const StoragePool&) = delete;
@@ -80,6 +80,7 @@ class StoragePool {
   struct Block : TensorStorage {
     Buffer buffer;
   };
+  MemorySpace& space_;
   std::vector<std::unique_ptr<Block>> free_;
   size_t live_ = 0;
   size_t held_bytes_ = 0;

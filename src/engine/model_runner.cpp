@@ -19,10 +19,10 @@ void ModelRunner::apply(std::span<const PageAction> actions) {
 
 Result<std::span<float>> ModelRunner::run(const Batch& batch) {
   logits_ = {};  // its memory serves this step
-  logits_ = model_.forward(ops_, batch, kv_);
+  logits_ = ops_.run_step(batch, [&] { return model_.forward(ops_, batch, kv_); });
   if (check_weights_) MINKE_TRY(check_weights_());
   if (logits_.empty()) return std::span<float>();
-  return logits_.values();
+  return ops_.read(logits_);
 }
 
 }  // namespace minke

@@ -1,7 +1,5 @@
 #include "kernels/kv_store.h"
 
-#include <cstring>
-
 #include "core/check.h"
 
 namespace minke {
@@ -23,14 +21,14 @@ size_t KvSpec::page_bytes() const {
   return static_cast<size_t>(layers * kv_heads) * head_page_bytes();
 }
 
-Result<KvStore> KvStore::create(const KvSpec& spec, int32_t pages) {
+Result<KvStore> KvStore::create(const KvSpec& spec, int32_t pages, MemorySpace& space) {
   CHECK_GE(pages, 0);
   CHECK_EQ(spec.head_dim % 2, 0);
   KvStore store;
   store.spec_ = spec;
   store.pages_ = pages;
   MINKE_ASSIGN(store.buffer_, Buffer::allocate(spec.page_bytes() * static_cast<size_t>(pages),
-                                               "the cache of keys and values"));
+                                               "the cache of keys and values", space));
   return store;
 }
 
@@ -43,11 +41,11 @@ std::byte* KvStore::head_page(int64_t layer, int32_t page, int64_t kv_head) cons
 }
 
 void KvStore::clear_page(int32_t page) {
-  std::memset(head_page(0, page, 0), 0, spec_.page_bytes());
+  buffer_.space()->clear(head_page(0, page, 0), spec_.page_bytes());
 }
 
 void KvStore::copy_page(int32_t from, int32_t to) {
-  std::memcpy(head_page(0, to, 0), head_page(0, from, 0), spec_.page_bytes());
+  buffer_.space()->copy(head_page(0, to, 0), head_page(0, from, 0), spec_.page_bytes());
 }
 
 }  // namespace minke

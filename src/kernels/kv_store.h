@@ -32,7 +32,9 @@ struct KvSpec {
 class KvStore {
  public:
   KvStore() = default;
-  static Result<KvStore> create(const KvSpec& spec, int32_t pages);
+  // In `space`: the Ops' own (Ops::memory).
+  static Result<KvStore> create(const KvSpec& spec, int32_t pages,
+                                MemorySpace& space = host_memory());
 
   const KvSpec& spec() const { return spec_; }
   int32_t pages() const { return pages_; }

@@ -11,24 +11,6 @@
 namespace minke {
 namespace {
 
-std::vector<int32_t> some_tokens(size_t count, int64_t vocab, int32_t salt) {
-  std::vector<int32_t> tokens(count);
-  for (size_t i = 0; i < count; ++i) {
-    tokens[i] = static_cast<int32_t>((static_cast<int64_t>(i) * 7919 + salt * 104729 + 17) % vocab);
-  }
-  return tokens;
-}
-
-void expect_same(const std::vector<float>& got, const std::vector<float>& want,
-                 const std::string& what) {
-  ASSERT_EQ(got.size(), want.size()) << what;
-  if (std::memcmp(got.data(), want.data(), want.size() * sizeof(float)) == 0) return;
-  size_t first = 0;
-  while (std::memcmp(&got[first], &want[first], sizeof(float)) == 0) ++first;
-  ADD_FAILURE() << what << ": first at " << first << ": got " << got[first] << ", want "
-                << want[first];
-}
-
 void expect_contract(const std::string& path, size_t count, bool with_reference) {
   std::vector<const Kernels*> sets = available_kernels();
   ForwardModel model(path, *sets.back(), 1);

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <numeric>
@@ -27,14 +28,15 @@ inline std::string real_model(const std::string& name) {
 class ForwardModel {
  public:
   ForwardModel(const std::string& path, const Kernels& kernels, int threads)
-      : ops_(kernels, threads) {
+      : ForwardModel(path, std::make_unique<CpuOps>(kernels, threads)) {}
+  ForwardModel(const std::string& path, std::unique_ptr<Ops> ops) : ops_(std::move(ops)) {
     auto file = GgufFile::open(path);
     EXPECT_TRUE(file.has_value()) << (file ? "" : file.error().message);
     file_ = std::make_unique<GgufFile>(*std::move(file));
-    auto model = load_model(*file_, ops_, {});
+    auto model = load_model(*file_, *ops_, {});
     EXPECT_TRUE(model.has_value()) << (model ? "" : model.error().message);
     model_ = *std::move(model);
-    auto kv = KvStore::create(model_->kv_spec(KvDtype::kBF16), 40);
+    auto kv = KvStore::create(model_->kv_spec(KvDtype::kBF16), 40, ops_->memory());
     EXPECT_TRUE(kv.has_value());
     kv_ = *std::move(kv);
   }
@@ -63,8 +65,11 @@ class ForwardModel {
         batch.positions.push_back(static_cast<int32_t>(part.first_position + i));
       }
     }
-    const Tensor logits = model_->forward(ops_, batch, kv_);
-    return {logits.values().begin(), logits.values().end()};
+    const Tensor logits = ops_->run_step(batch, [&] { return model_->forward(*ops_, batch, kv_); });
+    const auto values = ops_->read(logits);
+    EXPECT_TRUE(values.has_value()) << (values ? "" : values.error().message);
+    if (!values) return {};
+    return {values->begin(), values->end()};
   }
 
   // The tokens in pieces of `chunk`.
@@ -83,10 +88,28 @@ class ForwardModel {
   }
 
  private:
-  CpuOps ops_;
+  std::unique_ptr<Ops> ops_;
   std::unique_ptr<GgufFile> file_;
   std::unique_ptr<Model> model_;
   KvStore kv_;
 };
+
+inline std::vector<int32_t> some_tokens(size_t count, int64_t vocab, int32_t salt) {
+  std::vector<int32_t> tokens(count);
+  for (size_t i = 0; i < count; ++i) {
+    tokens[i] = static_cast<int32_t>((static_cast<int64_t>(i) * 7919 + salt * 104729 + 17) % vocab);
+  }
+  return tokens;
+}
+
+inline void expect_same(const std::vector<float>& got, const std::vector<float>& want,
+                        const std::string& what) {
+  ASSERT_EQ(got.size(), want.size()) << what;
+  if (std::memcmp(got.data(), want.data(), want.size() * sizeof(float)) == 0) return;
+  size_t first = 0;
+  while (std::memcmp(&got[first], &want[first], sizeof(float)) == 0) ++first;
+  ADD_FAILURE() << what << ": first at " << first << ": got " << got[first] << ", want "
+                << want[first];
+}
 
 }  // namespace minke

@@ -14,6 +14,7 @@
 #include <span>
 #include <vector>
 
+#include "core/function_ref.h"
 #include "core/tensor.h"
 #include "kernels/kv_store.h"
 #include "quant/weight.h"
@@ -66,6 +67,17 @@ class Ops {
 
   // A step is one forward pass (in training: forward and backward). Forgets per-step memos.
   virtual void begin_step() = 0;
+  // Runs the forward pass of an inference step. A backend may remember what `forward` asked for and
+  // repeat that for a batch of the same make-up instead of calling it.
+  virtual Tensor run_step(const Batch& batch, FunctionRef<Tensor()> forward) {
+    (void)batch;
+    return forward();
+  }
+  // Where its tensors live, and where a KvStore for it must.
+  virtual MemorySpace& memory() { return host_memory(); }
+  // The values of x where the host can read them, until the next call. The one place where a fault
+  // of the device in this step or before shows.
+  virtual Result<std::span<float>> read(const Tensor& x) { return x.values(); }
   // Uninitialised, owned by this Ops' pool.
   virtual Tensor empty(Shape shape) = 0;
   // Builds whatever the backend needs to multiply by `weight`; called once at load, and again after

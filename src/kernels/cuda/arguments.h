@@ -2,6 +2,7 @@
 // Pointers are the GPU's.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "kernels/cuda/tiles.h"
@@ -53,10 +54,11 @@ struct BatchLayout {
   const int32_t* pages = nullptr;  // all lists of pages, one after the other
 };
 
-// Keys and values of one layer: head_page(page, head) = base + (page kv_heads + head) page_halves,
-// laid out as kernels/kv_page.h says.
+// Keys and values of one layer: head_page(page, head) = base + page page_halves + head
+// head_page_halves, laid out as kernels/kv_page.h says.
 struct KvLayer {
   uint16_t* base = nullptr;
+  int64_t page_halves = 0;
   int64_t head_page_halves = 0;
   int32_t kv_heads = 0;
 };
@@ -94,12 +96,18 @@ struct AttentionArguments {
   int64_t rows = 0;
   int32_t pages_max = 0;  // pages that the longest sequence's last row sees
   // One page of one row's one head, relative to its own maximum: [rows][heads][pages_max] of
-  // (max, sum), and of head_dim values.
-  float2* split_states = nullptr;
+  // maximum and sum, and of head_dim values.
+  float* split_states = nullptr;
   float* split_values = nullptr;
   float* out = nullptr;  // [rows, heads * head_dim]
   QuantRows quant;       // of out
 };
+
+// Shared memory of attention_many_64 and attention_many_128: a page of K and V, the queries, their
+// weights, scores and states.
+inline constexpr int attention_many_shared_bytes(int head_dim) {
+  return head_dim * 64 * (2 + 2 + 4) + 64 * 64 * 4 + 64 * 65 * 4 + 4 * 64 * 4;
+}
 
 struct GatherArguments {
   const float* x = nullptr;  // [*, dim]

@@ -151,7 +151,7 @@ extern "C" __global__ void rope_rows(const RopeArguments a) {
 }
 
 // Grid: (heads + kv_heads, rows): first the heads of q, then those of k with their v.
-extern "C" __global__ void rope_store_rows(const RopeStoreArguments a) {
+extern "C" __global__ void rope_store_rows(const __grid_constant__ RopeStoreArguments a) {
   ptx::wait_for_previous_grid();
   ptx::let_next_grid_start();
   const int64_t row = blockIdx.y;
@@ -164,7 +164,7 @@ extern "C" __global__ void rope_store_rows(const RopeStoreArguments a) {
     const SequenceShare& sequence = a.batch.sequences[a.batch.row_sequences[row]];
     const int position = sequence.first_position + static_cast<int>(row) - sequence.first_row;
     const int64_t index = a.batch.pages[sequence.first_page + position / 64];
-    page = a.kv.base + (index * a.kv.kv_heads + head) * a.kv.head_page_halves;
+    page = a.kv.base + index * a.kv.page_halves + head * a.kv.head_page_halves;
     token = position % 64;
   }
   const int64_t start = (row * rope.heads + head) * rope.head_dim;

@@ -1,0 +1,784 @@
+#include "ops/cuda_ops.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+#include "core/check.h"
+#include "kernels/activation.h"
+#include "kernels/panels.h"
+
+namespace minke {
+namespace {
+
+using cuda::kTileRows;
+
+constexpr int64_t kTilesFewMax = 4;  // tiles of eight rows that a panel's weights serve at once
+// Sequences of at most so many rows attend page by page, each page a block.
+constexpr int32_t kRowsFew = 4;
+constexpr int64_t kRowsRecordedMax = 256;
+constexpr size_t kRecordedMax = 24;
+constexpr uint32_t kSharedMax = 226 * 1024;
+constexpr size_t kSplitBytesMax = size_t{512} << 20;
+
+uint32_t blocks(int64_t count, int64_t each) {
+  return static_cast<uint32_t>((count + each - 1) / each);
+}
+uint32_t unsigned_of(int64_t value) { return static_cast<uint32_t>(value); }
+
+int64_t pages_seen(const Batch& batch) {
+  int64_t pages = 1;
+  for (const BatchSequence& sequence : batch.sequences) {
+    pages = std::max(pages, (sequence.first_position + sequence.row_count - 1) / kKvPageTokens + 1);
+  }
+  return pages;
+}
+
+int64_t rows_most(const Batch& batch) {
+  int64_t rows = 0;
+  for (const BatchSequence& sequence : batch.sequences) rows = std::max(rows, sequence.row_count);
+  return rows;
+}
+
+}  // namespace
+
+struct CudaOps::Node {
+  // What is still to be done before the values are there. Products are in put_off_.
+  enum class Waits : uint8_t { kNothing, kSum, kRope };
+  Waits waits = Waits::kNothing;
+  Tensor a;
+  Tensor b;
+  const RopeSpec* rope = nullptr;
+  const int32_t* positions = nullptr;
+  int64_t positions_end = 0;
+
+  Tensor tiles;  // the int8 form
+  Tensor rest;
+  // Of more than a few rows: the peaked ones.
+  Tensor peaked_tiles;
+  Tensor peaked_rows;  // count, then indices
+
+  void settled() {
+    waits = Waits::kNothing;
+    a = {};
+    b = {};
+  }
+};
+
+struct CudaOps::Matrix final : PackedWeight {
+  PanelFormat format = PanelFormat::kF32;
+  int64_t panel_count = 0;
+  int64_t panel_bytes = 0;
+  Buffer data;
+  size_t bytes() const override { return data.size(); }
+};
+
+struct CudaOps::RopeTable {
+  int64_t positions = 0;
+  Buffer cos;
+  Buffer sin;
+};
+
+// A batch's integers, in one piece of memory: positions, the sequence of each row, the sequences,
+// the rows whose logits are wanted, and all pages.
+struct CudaOps::StepInputs {
+  Buffer device;
+  std::unique_ptr<PinnedBuffer> host;
+  const Batch* batch = nullptr;  // whose integers these are, in this step
+  cuda::BatchLayout layout;
+  const int32_t* logit_rows = nullptr;
+};
+
+// Steps of one make-up. Its tensors come from a pool of its own, so that they lie at the same
+// places every time.
+struct CudaOps::Recorded {
+  explicit Recorded(MemorySpace& space) : pool(space) {}
+  StoragePool pool;
+  Tensor embedded;  // [rows, dim], filled before the graph runs
+  Tensor logits;
+  const Weight* table = nullptr;
+  std::unique_ptr<CudaGraph> graph;
+  uint64_t last_used = 0;
+};
+
+Result<std::unique_ptr<CudaOps>> CudaOps::create(int threads) {
+  MINKE_ASSIGN(std::shared_ptr<CudaDevice> device, CudaDevice::open());
+  return std::make_unique<CudaOps>(std::move(device), threads);
+}
+
+CudaOps::CudaOps(std::shared_ptr<CudaDevice> device, int threads)
+    : device_(std::move(device)),
+      threads_(threads),
+      storage_(device_->memory()),
+      inputs_(std::make_unique<StepInputs>()) {}
+
+CudaOps::~CudaOps() {
+  fault_ = device_->wait();
+  put_off_ = {};
+  uploaded_.clear();
+  recorded_.clear();
+}
+
+CudaOps::Node& CudaOps::node(const Tensor& x) {
+  std::shared_ptr<void>& slot = x.storage()->derived;
+  if (!slot) slot = std::make_shared<Node>();
+  return *static_cast<Node*>(slot.get());
+}
+
+Tensor CudaOps::empty(Shape shape) {
+  const size_t count = static_cast<size_t>(shape.count()) * dtype_bytes(Dtype::kF32);
+  return Tensor(pool_->acquire(count), shape, Dtype::kF32);
+}
+
+Tensor CudaOps::bytes(size_t count) { return empty({static_cast<int64_t>((count + 3) / 4)}); }
+
+void CudaOps::launch(const char* name, CudaGrid grid, uint32_t threads, uint32_t shared_bytes,
+                     std::initializer_list<const void*> arguments) {
+  KnownKernel& known = kernels_[name];
+  if (known.kernel.function == nullptr || shared_bytes > known.shared_bytes_max) {
+    known = {device_->kernel(name, shared_bytes), shared_bytes};
+  }
+  std::vector<void*> pointers;
+  for (const void* argument : arguments) pointers.push_back(const_cast<void*>(argument));
+  device_->launch(known.kernel, {.grid = grid, .threads = threads, .shared_bytes = shared_bytes},
+                  pointers);
+}
+
+// --- Weights -------------------------------------------------------------------------------------
+
+Status CudaOps::prepare(Weight& weight, bool keep_rows) {
+  if (weight.shape.rank() == 1) return prepare_vector(weight);
+  if (!weight.multiplied) return {};
+  MINKE_ASSIGN(const std::shared_ptr<PackedMatrix> packed, PackedMatrix::pack(weight, threads_));
+  auto matrix = std::make_shared<Matrix>();
+  matrix->format = packed->format();
+  matrix->panel_count = packed->panels();
+  matrix->panel_bytes = packed->panel_bytes();
+  MINKE_ASSIGN(matrix->data,
+               Buffer::allocate(packed->bytes(), weight.name.c_str(), device_->memory()));
+  device_->upload(matrix->data.data(), packed->panel(0), packed->bytes());
+  MINKE_TRY(device_->wait());
+  quantises_ |= is_quantised(matrix->format);
+  weight.packed = std::move(matrix);
+  if (!keep_rows && weight.storage.data() == nullptr) weight.rows = nullptr;
+  return {};
+}
+
+Status CudaOps::prepare_vector(Weight& weight) {
+  const size_t size = static_cast<size_t>(weight.shape.count()) * sizeof(float);
+  auto vector = std::make_shared<Matrix>();
+  MINKE_ASSIGN(vector->data, Buffer::allocate(size, weight.name.c_str(), device_->memory()));
+  device_->upload(vector->data.data(), weight.f32(), size);
+  MINKE_TRY(device_->wait());
+  weight.packed = std::move(vector);
+  return {};
+}
+
+const float* CudaOps::on_device(const Weight& vector) {
+  CHECK(vector.packed != nullptr);
+  return reinterpret_cast<const float*>(static_cast<const Matrix&>(*vector.packed).data.data());
+}
+
+// --- Steps ---------------------------------------------------------------------------------------
+
+void CudaOps::begin_step() {
+  put_off_ = {};
+  if (current_ != nullptr) return;  // run_step has staged this step's inputs
+  inputs_->batch = nullptr;
+  uploaded_.clear();
+}
+
+void CudaOps::wait_for_staging() {
+  if (!staged_) return;
+  if (Status status = device_->wait(); !status && fault_) fault_ = std::move(status);
+  staged_ = false;
+}
+
+Tensor CudaOps::run_step(const Batch& batch, FunctionRef<Tensor()> forward) {
+  wait_for_staging();
+  uploaded_.clear();
+  ++step_count_;
+  const auto rows = static_cast<int64_t>(batch.tokens.size());
+  const auto last = std::ranges::max_element(batch.positions);
+  for (auto& [spec, table] : rope_tables_) rope_table(*spec, int64_t{*last} + 1);
+  stage_batch(batch);
+  if (!recording_ || rows > kRowsRecordedMax || rows_most(batch) > kRowsFew) {
+    pool_ = &storage_;
+    const Tensor logits = forward();
+    if (!logits.empty()) settle(logits);
+    return logits;
+  }
+  std::vector<int32_t> key = {
+      static_cast<int32_t>(std::bit_ceil(static_cast<uint64_t>(pages_seen(batch)))),
+      static_cast<int32_t>(batch.logit_rows.size())};
+  for (const BatchSequence& sequence : batch.sequences) {
+    key.push_back(static_cast<int32_t>(sequence.row_count));
+  }
+  std::unique_ptr<Recorded>& entry = recorded_[key];
+  const bool first = !entry;
+  if (first) entry = std::make_unique<Recorded>(device_->memory());
+  Recorded& step = *entry;
+  step.last_used = step_count_;
+  current_ = &step;
+  pool_ = &step.pool;
+  const auto run = [&] {
+    step.logits = {};
+    step.logits = forward();
+    if (!step.logits.empty()) settle(step.logits);
+  };
+  if (step.embedded.empty()) {
+    run();
+  } else {
+    stage_embeddings(batch.tokens, *step.table, step.embedded.storage()->data);
+    if (!step.graph) {
+      Result<std::unique_ptr<CudaGraph>> graph = device_->record(run);
+      if (graph) {
+        step.graph = *std::move(graph);
+      } else if (fault_) {
+        fault_ = std::unexpected(std::move(graph).error());
+      }
+    }
+    if (step.graph) device_->replay(*step.graph);
+  }
+  current_ = nullptr;
+  pool_ = &storage_;
+  const Tensor logits = step.logits;
+  if (first && recorded_.size() > kRecordedMax) {
+    // The graph may still run; nothing of it may go before it is over.
+    if (Status status = device_->wait(); !status && fault_) fault_ = std::move(status);
+    const auto oldest = std::ranges::min_element(
+        recorded_, {}, [](const auto& other) { return other.second->last_used; });
+    recorded_.erase(oldest);
+  }
+  return logits;
+}
+
+Result<std::span<float>> CudaOps::read(const Tensor& x) {
+  settle(x);
+  const size_t size = static_cast<size_t>(x.shape().count()) * sizeof(float);
+  if (!read_back_ || read_back_->size() < size) {
+    MINKE_ASSIGN(read_back_, device_->pinned(size));
+  }
+  device_->download(read_back_->data(), x.storage()->data, size);
+  MINKE_TRY(device_->wait());
+  staged_ = false;
+  MINKE_TRY(fault_);
+  return std::span(reinterpret_cast<float*>(read_back_->data()), size / sizeof(float));
+}
+
+// --- What a batch is made of ---------------------------------------------------------------------
+
+void CudaOps::stage_batch(const Batch& batch) {
+  const size_t rows = batch.tokens.size();
+  size_t page_count = 0;
+  for (const BatchSequence& sequence : batch.sequences) page_count += sequence.pages.size();
+  // Places that depend on the make-up of the batch alone come first: graphs hold their addresses.
+  const size_t at_rows = rows;
+  const size_t at_sequences = (2 * rows + 3) / 4 * 4;
+  const size_t at_logits = at_sequences + 4 * batch.sequences.size();
+  const size_t at_pages = at_logits + batch.logit_rows.size();
+  const size_t count = at_pages + page_count;
+  StepInputs& inputs = *inputs_;
+  if (inputs.device.size() < count * 4) {
+    recorded_.clear();
+    const size_t size = std::max<size_t>(std::bit_ceil(count * 4), size_t{1} << 18);
+    inputs.device = Buffer::allocate_or_die(size, "a batch", device_->memory());
+    Result<std::unique_ptr<PinnedBuffer>> host = device_->pinned(size);
+    CHECK(host.has_value());
+    inputs.host = *std::move(host);
+  }
+  auto* ints = reinterpret_cast<int32_t*>(inputs.host->data());
+  std::ranges::copy(batch.positions, ints);
+  size_t page = at_pages;
+  for (size_t s = 0; s < batch.sequences.size(); ++s) {
+    const BatchSequence& sequence = batch.sequences[s];
+    std::fill_n(ints + at_rows + sequence.first_row, sequence.row_count, static_cast<int32_t>(s));
+    const cuda::SequenceShare share = {
+        .first_row = static_cast<int32_t>(sequence.first_row),
+        .row_count = static_cast<int32_t>(sequence.row_count),
+        .first_position = static_cast<int32_t>(sequence.first_position),
+        .first_page = static_cast<int32_t>(page - at_pages)};
+    std::memcpy(ints + at_sequences + 4 * s, &share, sizeof share);
+    std::ranges::copy(sequence.pages, ints + page);
+    page += sequence.pages.size();
+  }
+  std::ranges::copy(batch.logit_rows, ints + at_logits);
+  device_->upload(inputs.device.data(), ints, count * 4);
+  staged_ = true;
+  const auto* base = reinterpret_cast<const int32_t*>(inputs.device.data());
+  inputs.batch = &batch;
+  inputs.layout = {.positions = base,
+                   .row_sequences = base + at_rows,
+                   .sequences = reinterpret_cast<const cuda::SequenceShare*>(base + at_sequences),
+                   .pages = base + at_pages};
+  inputs.logit_rows = base + at_logits;
+}
+
+const cuda::BatchLayout& CudaOps::layout_of(const Batch& batch) {
+  if (inputs_->batch != &batch) {
+    wait_for_staging();
+    stage_batch(batch);
+  }
+  return inputs_->layout;
+}
+
+// Integers that a batch holds are there already; others are sent.
+const int32_t* CudaOps::on_device(std::span<const int32_t> values) {
+  if (const Batch* batch = inputs_->batch; batch != nullptr) {
+    if (values.data() == batch->positions.data()) return inputs_->layout.positions;
+    if (values.data() == batch->logit_rows.data()) return inputs_->logit_rows;
+  }
+  for (const auto& [known, tensor] : uploaded_) {
+    if (known.data() == values.data() && known.size() == values.size()) {
+      return reinterpret_cast<const int32_t*>(tensor.storage()->data);
+    }
+  }
+  const Tensor tensor = bytes(values.size() * 4);
+  device_->upload(tensor.storage()->data, values.data(), values.size() * 4);
+  uploaded_.emplace_back(values, tensor);
+  return reinterpret_cast<const int32_t*>(tensor.storage()->data);
+}
+
+void CudaOps::stage_embeddings(std::span<const int32_t> tokens, const Weight& table,
+                               std::byte* to) {
+  const int64_t dim = table.in_dim();
+  const size_t size = tokens.size() * static_cast<size_t>(dim) * sizeof(float);
+  CHECK(table.rows != nullptr);
+  if (!staging_ || staging_->size() < size) {
+    if (Status status = device_->wait(); !status && fault_) fault_ = std::move(status);
+    Result<std::unique_ptr<PinnedBuffer>> host = device_->pinned(size);
+    CHECK(host.has_value());
+    staging_ = *std::move(host);
+  }
+  auto* rows = reinterpret_cast<float*>(staging_->data());
+  threads_.parallel_for(static_cast<int64_t>(tokens.size()), 8, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t token = tokens[static_cast<size_t>(row)];
+      CHECK(token >= 0 && token < table.out_dim());
+      quant_format(table.type)
+          .decode(table.rows + static_cast<size_t>(token) * row_bytes(table.type, dim),
+                  rows + row * dim, dim);
+    }
+  });
+  device_->upload(to, rows, size);
+  staged_ = true;
+}
+
+Tensor CudaOps::embed(std::span<const int32_t> tokens, const Weight& table) {
+  if (current_ != nullptr && !current_->embedded.empty()) return current_->embedded;
+  if (current_ == nullptr) wait_for_staging();
+  Tensor out = empty({static_cast<int64_t>(tokens.size()), table.in_dim()});
+  stage_embeddings(tokens, table, out.storage()->data);
+  if (current_ != nullptr) {
+    current_->embedded = out;
+    current_->table = &table;
+  }
+  return out;
+}
+
+// --- Products ------------------------------------------------------------------------------------
+
+Tensor CudaOps::linear(const Tensor& x, const Weight& w, const Weight& bias) {
+  CHECK(w.packed != nullptr);
+  CHECK_EQ(x.dim(), w.in_dim());
+  settle(x);
+  if (!put_off_.products.empty() &&
+      (put_off_.x.storage() != x.storage() ||
+       put_off_.products.size() == static_cast<size_t>(cuda::kMatricesMax))) {
+    launch_products();
+  }
+  put_off_.x = x;
+  const Tensor out = empty({x.rows(), w.out_dim()});
+  put_off_.products.push_back({out, &w, &bias});
+  return out;
+}
+
+void CudaOps::settle(const Tensor& x) {
+  for (const PutOff::Product& product : put_off_.products) {
+    if (product.out.storage() != x.storage()) continue;
+    launch_products();
+    return;
+  }
+  if (!x.storage()->derived) return;
+  Node& at = node(x);
+  if (at.waits == Node::Waits::kNothing) return;
+  settle(at.a);
+  if (at.waits == Node::Waits::kSum) {
+    settle(at.b);
+    const cuda::GatherArguments arguments = {
+        .x = at.a.f32(), .b = at.b.f32(), .out = x.f32(), .rows = x.rows(), .dim = x.dim()};
+    launch("gather_rows", {blocks(x.dim(), 1024), unsigned_of(x.rows())}, 256, 0, {&arguments});
+  } else {
+    const cuda::RopeArguments arguments = rope_arguments(at.a, at.positions, *at.rope, x);
+    launch("rope_rows", {unsigned_of(arguments.heads), unsigned_of(arguments.rows)}, 64, 0,
+           {&arguments});
+  }
+  at.settled();
+}
+
+// What has been put off, by kind of weight.
+void CudaOps::launch_products() {
+  PutOff work = std::exchange(put_off_, {});
+  const auto floats =
+      std::ranges::stable_partition(work.products, [](const PutOff::Product& product) {
+        return is_quantised(static_cast<const Matrix&>(*product.w->packed).format);
+      });
+  const auto first = std::span(work.products.begin(), floats.begin());
+  const auto second = std::span(floats.begin(), work.products.end());
+  if (!first.empty()) launch_quantised(work.x, first);
+  if (!second.empty()) launch_float(work.x, second);
+}
+
+cuda::LinearArguments CudaOps::arguments_of(const Tensor& x,
+                                            std::span<const PutOff::Product> products) {
+  cuda::LinearArguments arguments;
+  arguments.rows = x.rows();
+  arguments.dim = x.dim();
+  arguments.x = x.f32();
+  for (const PutOff::Product& product : products) {
+    const auto& matrix = static_cast<const Matrix&>(*product.w->packed);
+    cuda::MatrixShare& share = arguments.matrices[arguments.matrix_count++];
+    share.panels = matrix.data.data();
+    share.panel_bytes = matrix.panel_bytes;
+    share.format = static_cast<int32_t>(matrix.format);
+    share.panel_count = static_cast<int32_t>(matrix.panel_count);
+    share.out_dim = product.w->out_dim();
+    share.out = product.out.f32();
+    if (product.bias->present()) {
+      CHECK_EQ(product.bias->shape[0], share.out_dim);
+      share.bias = on_device(*product.bias);
+    }
+  }
+  return arguments;
+}
+
+void CudaOps::launch_quantised(const Tensor& x, std::span<const PutOff::Product> products) {
+  cuda::LinearArguments arguments = arguments_of(x, products);
+  arguments.quant = quantised(x);
+  const int64_t groups = groups_of(x.dim());
+  const int64_t tiles = cuda::tiles_of(x.rows());
+  uint32_t panels = 0;
+  uint32_t panel_blocks = 0;
+  int64_t bytes_most = 0;
+  for (int m = 0; m < arguments.matrix_count; ++m) {
+    const cuda::MatrixShare& share = arguments.matrices[m];
+    panels += unsigned_of(share.panel_count);
+    panel_blocks += blocks(share.panel_count, 8);
+    bytes_most = std::max(bytes_most, group_bytes(static_cast<PanelFormat>(share.format), 8));
+  }
+  if (tiles <= kTilesFewMax) {
+    const int64_t at_once = tiles == 1 ? 1 : tiles == 2 ? 2 : 4;
+    const int64_t chunks = (groups + 15) / 16;
+    const int64_t warps = std::max((groups + chunks - 1) / chunks, at_once);
+    const auto shared = unsigned_of(warps * 2 * 2 * at_once * 128 * 4);
+    launch(at_once == 1   ? "linear_few_1"
+           : at_once == 2 ? "linear_few_2"
+                          : "linear_few_4",
+           {panels}, unsigned_of(warps * 32), shared, {&arguments});
+    return;
+  }
+  const auto stage_bytes =
+      static_cast<int32_t>(16 * static_cast<int64_t>(sizeof(cuda::QuantTile)) + 8 * bytes_most);
+  const int32_t stages = std::min<int32_t>(4, static_cast<int32_t>(kSharedMax) / stage_bytes);
+  launch("linear_many", {panel_blocks, blocks(x.rows(), 128)}, 512,
+         static_cast<uint32_t>(stage_bytes * stages), {&arguments, &stage_bytes, &stages});
+  launch_rest(x, arguments, panels);
+}
+
+// What int8 left over of peaked rows, where there are too many rows to look for them in passing.
+void CudaOps::launch_rest(const Tensor& x, cuda::LinearArguments arguments, uint32_t panels) {
+  Node& at = node(x);
+  const int64_t groups = groups_of(x.dim());
+  const int64_t tiles = cuda::tiles_of(x.rows());
+  const bool fresh = at.peaked_tiles.empty();
+  if (fresh) {
+    at.peaked_tiles = bytes(static_cast<size_t>(groups * tiles) * sizeof(cuda::QuantTile));
+    at.peaked_rows = bytes(static_cast<size_t>(4 * (x.rows() + 4) + tiles));
+  }
+  const cuda::QuantRows gathered = {
+      .tiles = reinterpret_cast<cuda::QuantTile*>(at.peaked_tiles.storage()->data),
+      .rest = nullptr,
+      .tiles_per_group = static_cast<int32_t>(tiles)};
+  auto* count = reinterpret_cast<int32_t*>(at.peaked_rows.storage()->data);
+  int32_t* list = count + 4;
+  auto* masks = reinterpret_cast<uint8_t*>(list + x.rows());
+  if (fresh) {
+    const cuda::QuantiseArguments quantise = {
+        .x = x.f32(), .quant = arguments.quant, .rows = x.rows(), .dim = x.dim()};
+    launch("list_peaked", {1}, 1024, 0, {&quantise, &gathered, &count, &list, &masks});
+  }
+  arguments.quant = gathered;
+  const int64_t chunks = (groups + 15) / 16;
+  const int64_t warps = (groups + chunks - 1) / chunks;
+  launch("linear_rest", {panels}, unsigned_of(warps * 32), unsigned_of(warps * 2 * 2 * 128 * 4),
+         {&arguments, &count, &list});
+}
+
+void CudaOps::launch_float(const Tensor& x, std::span<const PutOff::Product> products) {
+  const cuda::LinearArguments arguments = arguments_of(x, products);
+  uint32_t outputs = 0;
+  for (int m = 0; m < arguments.matrix_count; ++m) {
+    outputs += blocks(arguments.matrices[m].out_dim, 128);
+  }
+  launch("linear_float", {outputs, blocks(x.rows(), 8)}, 128, 0, {&arguments});
+}
+
+cuda::QuantRows CudaOps::quant_of_output(const Tensor& out) {
+  if (!quantises_ || out.dim() % cuda::kRunValues != 0) return {};
+  Node& at = node(out);
+  const int64_t tiles = cuda::tiles_of(out.rows());
+  if (at.tiles.empty()) {
+    const size_t size = static_cast<size_t>(groups_of(out.dim()) * tiles) * sizeof(cuda::QuantTile);
+    at.tiles = bytes(size);
+    at.rest = bytes(size);
+  }
+  return {.tiles = reinterpret_cast<cuda::QuantTile*>(at.tiles.storage()->data),
+          .rest = reinterpret_cast<cuda::QuantTile*>(at.rest.storage()->data),
+          .tiles_per_group = static_cast<int32_t>(tiles)};
+}
+
+cuda::QuantRows CudaOps::quantised(const Tensor& x) {
+  const bool known = !node(x).tiles.empty();
+  const cuda::QuantRows quant = quant_of_output(x);
+  CHECK(quant.tiles != nullptr);
+  if (!known) {
+    const cuda::QuantiseArguments arguments = {
+        .x = x.f32(), .quant = quant, .rows = x.rows(), .dim = x.dim()};
+    launch("quantise_rows", {blocks(groups_of(x.dim()), 4), unsigned_of(x.rows())}, 128, 0,
+           {&arguments});
+  }
+  return quant;
+}
+
+// --- The other operations ------------------------------------------------------------------------
+
+Tensor CudaOps::rms_norm(const Tensor& x, const Weight& w, float epsilon) {
+  CHECK_EQ(w.shape.count(), x.dim());
+  const Tensor out = empty(x.shape());
+  cuda::NormArguments arguments = {.a = x.f32(),
+                                   .w = on_device(w),
+                                   .out = out.f32(),
+                                   .quant = quant_of_output(out),
+                                   .rows = x.rows(),
+                                   .dim = x.dim(),
+                                   .epsilon = epsilon};
+  if (x.storage()->derived && node(x).waits == Node::Waits::kSum) {
+    Node& sum = node(x);
+    settle(sum.a);
+    settle(sum.b);
+    arguments.a = sum.a.f32();
+    arguments.b = sum.b.f32();
+    arguments.sum = x.f32();
+    sum.settled();
+  } else {
+    settle(x);
+  }
+  const auto shared = unsigned_of(x.dim() * 4);
+  CHECK_LE(shared, kSharedMax);
+  launch("norm_rows", {unsigned_of(x.rows())}, x.dim() >= 2048 ? 512 : 256, shared, {&arguments});
+  return out;
+}
+
+Tensor CudaOps::add(const Tensor& a, const Tensor& b) {
+  CHECK(a.shape() == b.shape());
+  const Tensor out = empty(a.shape());
+  Node& at = node(out);
+  at.waits = Node::Waits::kSum;
+  at.a = a;
+  at.b = b;
+  return out;
+}
+
+Tensor CudaOps::gather_rows(const Tensor& x, std::span<const int32_t> indices) {
+  const Tensor out = empty({static_cast<int64_t>(indices.size()), x.dim()});
+  cuda::GatherArguments arguments = {.x = x.f32(),
+                                     .indices = on_device(indices),
+                                     .out = out.f32(),
+                                     .rows = out.rows(),
+                                     .dim = x.dim()};
+  if (x.storage()->derived && node(x).waits == Node::Waits::kSum) {
+    const Node& sum = node(x);
+    settle(sum.a);
+    settle(sum.b);
+    arguments.x = sum.a.f32();
+    arguments.b = sum.b.f32();
+  } else {
+    settle(x);
+  }
+  launch("gather_rows", {blocks(x.dim(), 1024), unsigned_of(out.rows())}, 256, 0, {&arguments});
+  return out;
+}
+
+Tensor CudaOps::swiglu(const Tensor& gate, const Tensor& up) {
+  CHECK(gate.shape() == up.shape());
+  settle(gate);
+  settle(up);
+  const Tensor out = empty(gate.shape());
+  const cuda::SwigluArguments arguments = {.gate = gate.f32(),
+                                           .up = up.f32(),
+                                           .out = out.f32(),
+                                           .quant = quant_of_output(out),
+                                           .rows = out.rows(),
+                                           .dim = out.dim()};
+  launch("swiglu_rows", {blocks(groups_of(out.dim()), 4), unsigned_of(out.rows())}, 128, 0,
+         {&arguments});
+  return out;
+}
+
+CudaOps::RopeTable& CudaOps::rope_table(const RopeSpec& spec, int64_t positions) {
+  std::unique_ptr<RopeTable>& table = rope_tables_[&spec];
+  if (table && table->positions >= positions) return *table;
+  recorded_.clear();  // graphs hold the table's address
+  table = std::make_unique<RopeTable>();
+  table->positions = std::max<int64_t>(
+      4096, static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(positions))));
+  const size_t pairs = spec.frequencies.size();
+  const size_t count = static_cast<size_t>(table->positions) * pairs;
+  std::vector<float> cos(count);
+  std::vector<float> sin(count);
+  // As CpuOps::angles makes them.
+  threads_.parallel_for(table->positions, 64, [&](int64_t begin, int64_t end) {
+    for (int64_t position = begin; position < end; ++position) {
+      for (size_t i = 0; i < pairs; ++i) {
+        const double angle =
+            static_cast<double>(position) * static_cast<double>(spec.frequencies[i]);
+        const size_t at = static_cast<size_t>(position) * pairs + i;
+        cos[at] = static_cast<float>(std::cos(angle)) * spec.magnitude;
+        sin[at] = static_cast<float>(std::sin(angle)) * spec.magnitude;
+      }
+    }
+  });
+  table->cos = Buffer::allocate_or_die(count * 4, "rotary positions", device_->memory());
+  table->sin = Buffer::allocate_or_die(count * 4, "rotary positions", device_->memory());
+  device_->upload(table->cos.data(), cos.data(), count * 4);
+  device_->upload(table->sin.data(), sin.data(), count * 4);
+  if (Status status = device_->wait(); !status && fault_) fault_ = std::move(status);
+  return *table;
+}
+
+cuda::RopeArguments CudaOps::rope_arguments(const Tensor& x, const int32_t* positions,
+                                            const RopeSpec& spec, const Tensor& out) {
+  const RopeTable& table = rope_table(spec, 1);
+  CHECK_LE(static_cast<int64_t>(2 * spec.frequencies.size()), x.dim());
+  return {.x = x.f32(),
+          .out = out.f32(),
+          .cos = reinterpret_cast<const float*>(table.cos.data()),
+          .sin = reinterpret_cast<const float*>(table.sin.data()),
+          .positions = positions,
+          .rows = x.shape()[0],
+          .heads = static_cast<int32_t>(x.shape()[1]),
+          .head_dim = static_cast<int32_t>(x.dim()),
+          .pairs = static_cast<int32_t>(spec.frequencies.size()),
+          .adjacent = spec.pairs == RopePairs::kAdjacent};
+}
+
+Tensor CudaOps::rope(const Tensor& x, std::span<const int32_t> positions, const RopeSpec& spec) {
+  CHECK_EQ(static_cast<int64_t>(positions.size()), x.shape()[0]);
+  rope_table(spec, positions.empty() ? 1 : int64_t{*std::ranges::max_element(positions)} + 1);
+  const Tensor out = empty(x.shape());
+  Node& at = node(out);
+  at.waits = Node::Waits::kRope;
+  at.a = x;
+  at.rope = &spec;
+  at.positions = on_device(positions);
+  return out;
+}
+
+// k and v into their pages; q and k are turned on the way where that was put off.
+void CudaOps::store_kv(const Tensor& q, const Tensor& k, const Tensor& v, const Batch& batch,
+                       const cuda::KvLayer& kv) {
+  cuda::RopeStoreArguments arguments;
+  arguments.batch = layout_of(batch);
+  arguments.kv = kv;
+  settle(v);
+  arguments.v = v.f32();
+  const auto waits = [](const Tensor& x) {
+    return x.storage()->derived && node(x).waits == Node::Waits::kRope;
+  };
+  arguments.turn = waits(q) && waits(k);
+  if (arguments.turn) {
+    settle(node(q).a);
+    settle(node(k).a);
+    arguments.q = rope_arguments(node(q).a, node(q).positions, *node(q).rope, q);
+    arguments.k = rope_arguments(node(k).a, node(k).positions, *node(k).rope, k);
+  } else {
+    settle(q);
+    settle(k);
+    arguments.k = {.x = k.f32(),
+                   .rows = k.shape()[0],
+                   .heads = static_cast<int32_t>(k.shape()[1]),
+                   .head_dim = static_cast<int32_t>(k.dim())};
+    arguments.q = arguments.k;
+    arguments.q.heads = 0;
+  }
+  launch("rope_store_rows",
+         {unsigned_of(arguments.q.heads + arguments.k.heads), unsigned_of(k.shape()[0])}, 64, 0,
+         {&arguments});
+  if (arguments.turn) node(q).settled();
+}
+
+Tensor CudaOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, const Batch& batch,
+                          KvStore& kv, int64_t layer, const AttentionSpec& spec) {
+  CHECK_EQ(q.shape()[1], spec.heads);
+  CHECK_EQ(k.shape()[1], spec.kv_heads);
+  CHECK_EQ(spec.heads % spec.kv_heads, 0);
+  CHECK_EQ(kv.spec().head_dim, spec.head_dim);
+  CHECK_GE(spec.head_dim, 8);
+  const cuda::KvLayer pages = {
+      .base = reinterpret_cast<uint16_t*>(kv.head_page(layer, 0, 0)),
+      .head_page_halves = static_cast<int64_t>(kv.spec().head_page_bytes() / 2),
+      .kv_heads = static_cast<int32_t>(spec.kv_heads)};
+  store_kv(q, k, v, batch, pages);
+
+  const int64_t rows = q.shape()[0];
+  const Tensor out = empty({rows, spec.heads * spec.head_dim});
+  cuda::AttentionArguments arguments = {
+      .q = q.f32(),
+      .batch = layout_of(batch),
+      .kv = pages,
+      .heads = static_cast<int32_t>(spec.heads),
+      .head_dim = static_cast<int32_t>(spec.head_dim),
+      .scale = spec.scale,
+      .rows = rows,
+      .pages_max = static_cast<int32_t>(std::bit_ceil(static_cast<uint64_t>(pages_seen(batch)))),
+      .out = out.f32(),
+      .quant = {}};
+  const int64_t longest = rows_most(batch);
+  const bool tiled = spec.head_dim == 64 || spec.head_dim == 128;
+  const int32_t few = tiled ? kRowsFew : INT32_MAX;
+  if (longest > few) {
+    const int64_t queries = longest * (spec.heads / spec.kv_heads);
+    launch(spec.head_dim == 64 ? "attention_many_64" : "attention_many_128",
+           {blocks(queries, 64), unsigned_of(spec.kv_heads), unsigned_of(batch.sequences.size())},
+           256, unsigned_of(cuda::attention_many_shared_bytes(static_cast<int>(spec.head_dim))),
+           {&arguments, &few});
+  } else {
+    arguments.quant = quant_of_output(out);
+  }
+  const bool any_few = std::ranges::any_of(
+      batch.sequences, [&](const BatchSequence& s) { return s.row_count <= few; });
+  if (!any_few) return out;
+  // As many rows at a time as the memory for their splits allows.
+  const int64_t group = spec.heads / spec.kv_heads;
+  const size_t row_bytes = static_cast<size_t>(spec.heads * arguments.pages_max) *
+                           static_cast<size_t>(spec.head_dim + 2) * 4;
+  const int64_t at_once =
+      std::clamp<int64_t>(static_cast<int64_t>(kSplitBytesMax / row_bytes), 1, rows);
+  const Tensor states = empty({at_once * spec.heads * arguments.pages_max * 2});
+  const Tensor values = empty({at_once * spec.heads * arguments.pages_max, spec.head_dim});
+  arguments.split_states = states.f32();
+  arguments.split_values = values.f32();
+  const auto shared = unsigned_of((group + 3) / 4 * 4 * (spec.head_dim + 64) * 4);
+  CHECK_LE(shared, kSharedMax);
+  for (int64_t first = 0; first < rows; first += at_once) {
+    const auto count = unsigned_of(std::min(at_once, rows - first));
+    launch("attention_few", {unsigned_of(arguments.pages_max), unsigned_of(spec.kv_heads), count},
+           128, shared, {&arguments, &first, &few});
+    launch("attention_join", {blocks(spec.heads * spec.head_dim, 256), count}, 256, 0,
+           {&arguments, &first, &few});
+  }
+  return out;
+}
+
+}  // namespace minke
