@@ -17,6 +17,16 @@ __device__ inline uint32_t shared_address(const void* at) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(at));
 }
 
+// Four 8 x 8 matrices of 16-bit values to shared memory ("stmatrix"): lane l's registers hold
+// values 2 (l % 4) and 2 (l % 4) + 1 of row l / 4 of each; lanes 8 i to 8 i + 7 name where the
+// eight rows of matrix i go, each aligned to its 16 bytes.
+__device__ inline void store_matrices(void* row, uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
+  asm volatile(
+      "stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(shared_address(row)),
+      "r"(a), "r"(b), "r"(c), "r"(d)
+      : "memory");
+}
+
 // A barrier in shared memory that counts arrivals and bytes.
 __device__ inline void barrier_init(uint64_t* barrier, uint32_t arrivals) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)),
