@@ -130,6 +130,7 @@ __device__ inline void free_stage(uint64_t* empty) {
 // `group` of the two that multiply does.
 template <GemmTile kTile, int kValues, typename Multiply>
 __device__ inline void run_gemm(const GemmArguments& a, Multiply multiply) {
+  static_assert(sizeof(GemmShared<kTile>) == kTile.shared_bytes);
   extern __shared__ __align__(1024) std::byte memory[];
   auto& shared = *reinterpret_cast<GemmShared<kTile>*>(memory);
   const int warpgroup = __shfl_sync(~0U, static_cast<int>(threadIdx.x) / 128, 0);
