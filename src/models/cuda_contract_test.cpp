@@ -18,6 +18,9 @@ void expect_equal_to_processor(const std::string& path, size_t count) {
   const std::vector<int32_t> tokens = some_tokens(count, cpu.vocab(), 1);
   const std::vector<int32_t> pages = {5, 2, 9, 3};
   const std::vector<float> want = cpu.in_chunks(tokens, tokens.size(), pages);
+  // A step that is recorded may be the first of all.
+  expect_same(gpu.in_chunks({tokens.begin(), tokens.begin() + 4}, 1, {7, 1, 3, 8}),
+              {want.begin(), want.begin() + 4 * cpu.vocab()}, "four tokens, first of all");
   expect_same(gpu.in_chunks(tokens, tokens.size(), pages), want, "a prompt in one piece");
   // Three times: plain, recorded, replayed.
   for (const char* what : {"one token at a time", "the same, recorded", "the same, replayed"}) {

@@ -159,6 +159,7 @@ Result<std::unique_ptr<Model>> load_model(const GgufFile& file, Ops& ops,
       MINKE_ASSIGN(const GgufTensor* tensor, matching_tensor(file, weight));
       if (weight.shape.rank() == 1) {
         MINKE_TRY(load_vector(file, *tensor, weight));
+        MINKE_TRY(ops.prepare(weight, true));
       } else {
         weight.type = tensor->type;
         weight.rows = tensor->data;

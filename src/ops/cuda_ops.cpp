@@ -35,6 +35,14 @@ int64_t pages_seen(const Batch& batch) {
   return pages;
 }
 
+// The end of the names of the kernels for a format: "_Q4_K".
+std::string kernel_suffix(int32_t format) {
+  constexpr const char* kNames[] = {"_Q4_0", "_Q4_1", "_Q5_0", "_Q8_0",  "_Run8",
+                                    "_Q4_K", "_Q5_K", "_Q6_K", "_Super8"};
+  static_assert(std::size(kNames) == static_cast<size_t>(PanelFormat::kF32));
+  return kNames[format];
+}
+
 int64_t rows_most(const Batch& batch) {
   int64_t rows = 0;
   for (const BatchSequence& sequence : batch.sequences) rows = std::max(rows, sequence.row_count);
@@ -133,11 +141,11 @@ Tensor CudaOps::empty(Shape shape) {
 
 Tensor CudaOps::bytes(size_t count) { return empty({static_cast<int64_t>((count + 3) / 4)}); }
 
-void CudaOps::launch(const char* name, CudaGrid grid, uint32_t threads, uint32_t shared_bytes,
-                     std::initializer_list<const void*> arguments) {
+void CudaOps::launch(const std::string& name, CudaGrid grid, uint32_t threads,
+                     uint32_t shared_bytes, std::initializer_list<const void*> arguments) {
   KnownKernel& known = kernels_[name];
   if (known.kernel.function == nullptr || shared_bytes > known.shared_bytes_max) {
-    known = {device_->kernel(name, shared_bytes), shared_bytes};
+    known = {device_->kernel(name.c_str(), shared_bytes), shared_bytes};
   }
   std::vector<void*> pointers;
   for (const void* argument : arguments) pointers.push_back(const_cast<void*>(argument));
@@ -150,7 +158,9 @@ void CudaOps::launch(const char* name, CudaGrid grid, uint32_t threads, uint32_t
 Status CudaOps::prepare(Weight& weight, bool keep_rows) {
   if (weight.shape.rank() == 1) return prepare_vector(weight);
   if (!weight.multiplied) return {};
-  MINKE_ASSIGN(const std::shared_ptr<PackedMatrix> packed, PackedMatrix::pack(weight, threads_));
+  Arena scratch;
+  MINKE_ASSIGN(const std::shared_ptr<PackedMatrix> packed,
+               PackedMatrix::pack(weight, threads_, scratch));
   auto matrix = std::make_shared<Matrix>();
   matrix->format = packed->format();
   matrix->panel_count = packed->panels();
@@ -417,17 +427,24 @@ void CudaOps::settle(const Tensor& x) {
   at.settled();
 }
 
-// What has been put off, by kind of weight.
+// What has been put off: a launch for each format among the weights, one for all floats.
 void CudaOps::launch_products() {
   PutOff work = std::exchange(put_off_, {});
-  const auto floats =
-      std::ranges::stable_partition(work.products, [](const PutOff::Product& product) {
-        return is_quantised(static_cast<const Matrix&>(*product.w->packed).format);
-      });
-  const auto first = std::span(work.products.begin(), floats.begin());
-  const auto second = std::span(floats.begin(), work.products.end());
-  if (!first.empty()) launch_quantised(work.x, first);
-  if (!second.empty()) launch_float(work.x, second);
+  const auto kind = [](const PutOff::Product& product) {
+    return std::min(static_cast<const Matrix&>(*product.w->packed).format, PanelFormat::kF32);
+  };
+  std::ranges::stable_sort(work.products, {}, kind);
+  for (auto begin = work.products.begin(); begin != work.products.end();) {
+    const auto end = std::find_if(begin, work.products.end(), [&](const PutOff::Product& other) {
+      return kind(other) != kind(*begin);
+    });
+    if (is_quantised(kind(*begin))) {
+      launch_quantised(work.x, {begin, end});
+    } else {
+      launch_float(work.x, {begin, end});
+    }
+    begin = end;
+  }
 }
 
 cuda::LinearArguments CudaOps::arguments_of(const Tensor& x,
@@ -456,6 +473,7 @@ cuda::LinearArguments CudaOps::arguments_of(const Tensor& x,
 void CudaOps::launch_quantised(const Tensor& x, std::span<const PutOff::Product> products) {
   cuda::LinearArguments arguments = arguments_of(x, products);
   arguments.quant = quantised(x);
+  const std::string format = kernel_suffix(arguments.matrices[0].format);
   const int64_t groups = groups_of(x.dim());
   const int64_t tiles = cuda::tiles_of(x.rows());
   uint32_t panels = 0;
@@ -470,18 +488,21 @@ void CudaOps::launch_quantised(const Tensor& x, std::span<const PutOff::Product>
   if (tiles <= kTilesFewMax) {
     const int64_t at_once = tiles == 1 ? 1 : tiles == 2 ? 2 : 4;
     const int64_t chunks = (groups + 15) / 16;
-    const int64_t warps = std::max((groups + chunks - 1) / chunks, at_once);
-    const auto shared = unsigned_of(warps * 2 * 2 * at_once * 128 * 4);
-    launch(at_once == 1   ? "linear_few_1"
-           : at_once == 2 ? "linear_few_2"
-                          : "linear_few_4",
-           {panels}, unsigned_of(warps * 32), shared, {&arguments});
+    const int64_t warps = std::max((groups + chunks - 1) / chunks, 4 * at_once);
+    const auto shared = unsigned_of(warps * 2 * 2 * at_once * 136 * 4);
+    launch("linear_few_" + std::to_string(at_once) + format, {panels}, unsigned_of(warps * 32),
+           shared, {&arguments});
     return;
   }
-  const auto stage_bytes =
-      static_cast<int32_t>(16 * static_cast<int64_t>(sizeof(cuda::QuantTile)) + 8 * bytes_most);
+  // Blocks of 128 rows, or of 64 where those would not fill the GPU.
+  const bool whole = panel_blocks * blocks(x.rows(), 128) >=
+                     static_cast<uint32_t>(device_->info().multiprocessors);
+  const int64_t block_tiles = whole ? 16 : 8;
+  const auto stage_bytes = static_cast<int32_t>(
+      block_tiles * static_cast<int64_t>(sizeof(cuda::QuantTile)) + 8 * bytes_most);
   const int32_t stages = std::min<int32_t>(4, static_cast<int32_t>(kSharedMax) / stage_bytes);
-  launch("linear_many", {panel_blocks, blocks(x.rows(), 128)}, 512,
+  launch((whole ? "linear_many" : "linear_half") + format,
+         {panel_blocks, blocks(x.rows(), block_tiles * kTileRows)}, 512,
          static_cast<uint32_t>(stage_bytes * stages), {&arguments, &stage_bytes, &stages});
   launch_rest(x, arguments, panels);
 }
@@ -489,6 +510,7 @@ void CudaOps::launch_quantised(const Tensor& x, std::span<const PutOff::Product>
 // What int8 left over of peaked rows, where there are too many rows to look for them in passing.
 void CudaOps::launch_rest(const Tensor& x, cuda::LinearArguments arguments, uint32_t panels) {
   Node& at = node(x);
+  const std::string format = kernel_suffix(arguments.matrices[0].format);
   const int64_t groups = groups_of(x.dim());
   const int64_t tiles = cuda::tiles_of(x.rows());
   const bool fresh = at.peaked_tiles.empty();
@@ -510,9 +532,9 @@ void CudaOps::launch_rest(const Tensor& x, cuda::LinearArguments arguments, uint
   }
   arguments.quant = gathered;
   const int64_t chunks = (groups + 15) / 16;
-  const int64_t warps = (groups + chunks - 1) / chunks;
-  launch("linear_rest", {panels}, unsigned_of(warps * 32), unsigned_of(warps * 2 * 2 * 128 * 4),
-         {&arguments, &count, &list});
+  const int64_t warps = std::max<int64_t>((groups + chunks - 1) / chunks, 4);
+  launch("linear_rest" + format, {panels}, unsigned_of(warps * 32),
+         unsigned_of(warps * 2 * 2 * 136 * 4), {&arguments, &count, &list});
 }
 
 void CudaOps::launch_float(const Tensor& x, std::span<const PutOff::Product> products) {
@@ -545,8 +567,14 @@ cuda::QuantRows CudaOps::quantised(const Tensor& x) {
   if (!known) {
     const cuda::QuantiseArguments arguments = {
         .x = x.f32(), .quant = quant, .rows = x.rows(), .dim = x.dim()};
-    launch("quantise_rows", {blocks(groups_of(x.dim()), 4), unsigned_of(x.rows())}, 128, 0,
-           {&arguments});
+    if (x.rows() > kTileRows) {
+      launch("quantise_tiles",
+             {unsigned_of(groups_of(x.dim())), unsigned_of(cuda::tiles_of(x.rows()))}, 256, 0,
+             {&arguments});
+    } else {
+      launch("quantise_rows", {blocks(groups_of(x.dim()), 4), unsigned_of(x.rows())}, 128, 0,
+             {&arguments});
+    }
   }
   return quant;
 }
@@ -559,7 +587,6 @@ Tensor CudaOps::rms_norm(const Tensor& x, const Weight& w, float epsilon) {
   cuda::NormArguments arguments = {.a = x.f32(),
                                    .w = on_device(w),
                                    .out = out.f32(),
-                                   .quant = quant_of_output(out),
                                    .rows = x.rows(),
                                    .dim = x.dim(),
                                    .epsilon = epsilon};
@@ -574,9 +601,12 @@ Tensor CudaOps::rms_norm(const Tensor& x, const Weight& w, float epsilon) {
   } else {
     settle(x);
   }
-  const auto shared = unsigned_of(x.dim() * 4);
-  CHECK_LE(shared, kSharedMax);
-  launch("norm_rows", {unsigned_of(x.rows())}, x.dim() >= 2048 ? 512 : 256, shared, {&arguments});
+  // Of many rows the int8 form is made on its own, a tile at a time.
+  if (x.rows() <= kTileRows) arguments.quant = quant_of_output(out);
+  CHECK_LE(x.dim(), 16384);
+  const bool short_row = x.dim() <= 2048;
+  launch(short_row ? "norm_rows_4" : "norm_rows_16", {unsigned_of(x.rows())},
+         short_row ? 512 : 1024, unsigned_of(x.dim() * 4), {&arguments});
   return out;
 }
 
@@ -621,15 +651,24 @@ Tensor CudaOps::swiglu(const Tensor& gate, const Tensor& up) {
                                            .quant = quant_of_output(out),
                                            .rows = out.rows(),
                                            .dim = out.dim()};
-  launch("swiglu_rows", {blocks(groups_of(out.dim()), 4), unsigned_of(out.rows())}, 128, 0,
-         {&arguments});
+  if (arguments.quant.tiles != nullptr && out.rows() > kTileRows) {
+    launch("swiglu_tiles",
+           {unsigned_of(groups_of(out.dim())), unsigned_of(cuda::tiles_of(out.rows()))}, 256, 0,
+           {&arguments});
+  } else {
+    launch("swiglu_rows", {blocks(groups_of(out.dim()), 4), unsigned_of(out.rows())}, 128, 0,
+           {&arguments});
+  }
   return out;
 }
 
 CudaOps::RopeTable& CudaOps::rope_table(const RopeSpec& spec, int64_t positions) {
   std::unique_ptr<RopeTable>& table = rope_tables_[&spec];
   if (table && table->positions >= positions) return *table;
-  recorded_.clear();  // graphs hold the table's address
+  if (table) {  // graphs hold its address; run_step sees to it that none is being made
+    CHECK(current_ == nullptr);
+    recorded_.clear();
+  }
   table = std::make_unique<RopeTable>();
   table->positions = std::max<int64_t>(
       4096, static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(positions))));
@@ -727,6 +766,7 @@ Tensor CudaOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, con
   CHECK_GE(spec.head_dim, 8);
   const cuda::KvLayer pages = {
       .base = reinterpret_cast<uint16_t*>(kv.head_page(layer, 0, 0)),
+      .page_halves = static_cast<int64_t>(kv.spec().page_bytes() / 2),
       .head_page_halves = static_cast<int64_t>(kv.spec().head_page_bytes() / 2),
       .kv_heads = static_cast<int32_t>(spec.kv_heads)};
   store_kv(q, k, v, batch, pages);
@@ -774,7 +814,7 @@ Tensor CudaOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, con
   for (int64_t first = 0; first < rows; first += at_once) {
     const auto count = unsigned_of(std::min(at_once, rows - first));
     launch("attention_few", {unsigned_of(arguments.pages_max), unsigned_of(spec.kv_heads), count},
-           128, shared, {&arguments, &first, &few});
+           256, shared, {&arguments, &first, &few});
     launch("attention_join", {blocks(spec.heads * spec.head_dim, 256), count}, 256, 0,
            {&arguments, &first, &few});
   }

@@ -54,7 +54,7 @@ class CudaOps final : public Ops {
 
  private:
   struct Node;        // what is known of a tensor beside its values
-  struct Matrix;      // a weight on the GPU
+  struct Matrix;      // a weight on the GPU: panels, or a vector as it is
   struct Recorded;    // a make-up of steps, and its graph
   struct RopeTable;   // sines and cosines of a RopeSpec on the GPU
   struct StepInputs;  // a batch's integers on the GPU
@@ -70,7 +70,7 @@ class CudaOps final : public Ops {
 
   static Node& node(const Tensor& x);
   Tensor bytes(size_t count);
-  void launch(const char* kernel, CudaGrid grid, uint32_t threads, uint32_t shared_bytes,
+  void launch(const std::string& kernel, CudaGrid grid, uint32_t threads, uint32_t shared_bytes,
               std::initializer_list<const void*> arguments);
 
   // Launches whatever x waits for.
@@ -84,6 +84,7 @@ class CudaOps final : public Ops {
   cuda::QuantRows quant_of_output(const Tensor& out);
   cuda::QuantRows quantised(const Tensor& x);
 
+  Status prepare_vector(Weight& weight);
   const float* on_device(const Weight& vector);
   const int32_t* on_device(std::span<const int32_t> values);
   cuda::RopeArguments rope_arguments(const Tensor& x, const int32_t* positions,
@@ -108,7 +109,6 @@ class CudaOps final : public Ops {
 
   StoragePool storage_;
   StoragePool* pool_ = &storage_;  // of this step
-  std::map<const Weight*, Buffer> vectors_;
   std::map<const RopeSpec*, std::unique_ptr<RopeTable>> rope_tables_;
 
   std::unique_ptr<StepInputs> inputs_;

@@ -85,9 +85,11 @@ class CudaOpsTest : public testing::Test {
 TEST_F(CudaOpsTest, NormsSumsAndGatedUnits) {
   for (const int64_t dim : {32, 576, 1536, 8960}) {
     Weight norm = make_weight({dim}, QuantType::kF32, 3);
+    ASSERT_TRUE(gpu_->prepare(norm, true).has_value());
     for (const int64_t rows : {1, 3, 9}) {
       const std::string what = std::to_string(rows) + " rows of " + std::to_string(dim);
       const auto count = static_cast<size_t>(rows * dim);
+      gpu_->begin_step();
       const Pair a = both(normal(count, 1), {rows, dim});
       const Pair b = both(normal(count, 2), {rows, dim});
       expect_same(gpu_->rms_norm(a.gpu, norm, 1e-6F), cpu_->rms_norm(a.cpu, norm, 1e-6F),
@@ -133,6 +135,7 @@ TEST_P(CudaLinear, EqualsTheProcessor) {
     Weight other = make_weight({48, dim}, QuantType::kF32, 8);
     Weight bias = make_weight({200}, QuantType::kF32, 7);
     Weight none;
+    ASSERT_TRUE(gpu_->prepare(bias, true).has_value());
     // The two backends keep their own panels.
     std::vector<Weight*> weights = {&wide, &narrow, &other};
     const auto packed = [&](Ops& ops) {

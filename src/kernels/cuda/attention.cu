@@ -12,8 +12,10 @@ namespace minke::cuda {
 namespace {
 
 constexpr int kPage = 64;
-// Query heads that a thread computes with one load of a key or value.
-constexpr int kHeadsAtOnce = 4;
+// Query heads that a thread computes with one load of a key or value. More would save loads, but a
+// thread's time is the length of its chains.
+constexpr int kHeadsAtOnce = 2;
+constexpr int kThreadsFew = 256;
 
 __device__ const uint16_t* page_at(const AttentionArguments& a, const SequenceShare& sequence,
                                    int page, int kv_head) {
@@ -30,7 +32,7 @@ __device__ void score_key(const float* q, int head_dim, const uint16_t* page, in
                           float scale, float* scores) {
   float sums[kHeadsAtOnce] = {};
   const auto* keys = reinterpret_cast<const uint32_t*>(page) + token;
-#pragma unroll 8
+#pragma unroll 32
   for (int pair = 0; pair < head_dim / 2; ++pair) {
     const uint32_t k = keys[pair * kPage];
     const float k0 = bf16_low(k);
@@ -75,10 +77,10 @@ __device__ float2 weigh(float* scores, int keys) {
 
 }  // namespace
 
-// Grid: (pages_max, kv_heads, rows), 128 threads. Rows of sequences with more than `rows_few` rows
+// Grid: (pages_max, kv_heads, rows), 256 threads. Rows of sequences with more than `rows_few` rows
 // are left to attention_many. Dynamic shared memory: group' x (head_dim + 64) floats, group' the
 // heads of a kv head, rounded up to a multiple of kHeadsAtOnce.
-extern "C" __global__ void __launch_bounds__(128)
+extern "C" __global__ void __launch_bounds__(kThreadsFew)
     attention_few(const AttentionArguments a, int64_t first_row, int rows_few) {
   extern __shared__ float shared[];
   ptx::wait_for_previous_grid();
@@ -96,17 +98,17 @@ extern "C" __global__ void __launch_bounds__(128)
   float* q = shared;                             // [padded][head_dim]
   float* scores = shared + padded * a.head_dim;  // [padded][64]
   const int64_t first_head = row * a.heads + kv_head * group;
-  for (int i = static_cast<int>(threadIdx.x); i < padded * a.head_dim; i += 128) {
+  for (int i = static_cast<int>(threadIdx.x); i < padded * a.head_dim; i += kThreadsFew) {
     q[i] = i < group * a.head_dim ? rounded_to_bf16(a.q[first_head * a.head_dim + i]) : 0.0F;
   }
   __syncthreads();
-  const int half = static_cast<int>(threadIdx.x / 64);
-  for (int h = half * kHeadsAtOnce; h < group; h += 2 * kHeadsAtOnce) {
+  for (int h = static_cast<int>(threadIdx.x / kPage) * kHeadsAtOnce; h < group;
+       h += kThreadsFew / kPage * kHeadsAtOnce) {
     score_key(q + h * a.head_dim, a.head_dim, page, static_cast<int>(threadIdx.x % 64), group - h,
               a.scale, scores + h * kPage);
   }
   __syncthreads();
-  for (int h = static_cast<int>(threadIdx.x / 32); h < group; h += 4) {
+  for (int h = static_cast<int>(threadIdx.x / 32); h < group; h += kThreadsFew / 32) {
     const float2 state = weigh(scores + h * kPage, keys);
     if (threadIdx.x % 32 == 0) {
       const int64_t split = (first_head + h - first_row * a.heads) * a.pages_max + page_index;
@@ -116,10 +118,15 @@ extern "C" __global__ void __launch_bounds__(128)
   __syncthreads();
   const auto* values =
       reinterpret_cast<const uint32_t*>(page + static_cast<int64_t>(a.head_dim) * kPage);
-  for (int d = static_cast<int>(threadIdx.x); d < a.head_dim; d += 128) {
-    for (int h0 = 0; h0 < group; h0 += kHeadsAtOnce) {
+  // The threads in parts, a part some of the heads, a thread of it a dimension.
+  const int parts = max(1, kThreadsFew / a.head_dim);
+  const int part_threads = kThreadsFew / parts;
+  const int part = static_cast<int>(threadIdx.x) / part_threads;
+  for (int d = static_cast<int>(threadIdx.x) % part_threads; d < a.head_dim && part < parts;
+       d += part_threads) {
+    for (int h0 = part * kHeadsAtOnce; h0 < group; h0 += parts * kHeadsAtOnce) {
       float sums[kHeadsAtOnce] = {};
-#pragma unroll 8
+#pragma unroll
       for (int pair = 0; pair < kPage / 2; ++pair) {
         const uint32_t v = values[pair * a.head_dim + d];
         const float v0 = bf16_low(v);

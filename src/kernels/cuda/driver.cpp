@@ -20,8 +20,9 @@ constexpr int kDriverVersionMin = 13000;
 // cuMemAlloc_v2 and so on).
 #define MINKE_CUDA_FUNCTIONS(X)                                                                   \
   X(cuInit)                                                                                       \
-  X(cuDriverGetVersion) X(cuGetErrorName) X(cuGetErrorString) X(cuDeviceGetCount) X(cuDeviceGet)  \
-      X(cuDeviceGetName) X(cuDeviceGetAttribute) X(cuDeviceTotalMem) X(cuDevicePrimaryCtxRetain)  \
+  X(cuDriverGetVersion)                                                                           \
+  X(cuGetErrorName) X(cuGetErrorString) X(cuDeviceGetCount) X(cuDeviceGet) X(cuDeviceGetName)     \
+      X(cuDeviceGetAttribute) X(cuDeviceTotalMem) X(cuDevicePrimaryCtxRetain)                     \
           X(cuDevicePrimaryCtxRelease) X(cuCtxSetCurrent) X(cuMemGetInfo) X(cuStreamCreate)       \
               X(cuStreamDestroy) X(cuStreamSynchronize) X(cuMemAlloc) X(cuMemFree)                \
                   X(cuMemsetD8Async) X(cuMemcpyDtoDAsync) X(cuMemcpyHtoDAsync)                    \

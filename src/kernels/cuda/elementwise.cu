@@ -42,26 +42,44 @@ __device__ uint16_t* value_place(uint16_t* page, int head_dim, int token, int d)
 
 }  // namespace
 
-// A block a row; dynamic shared memory: dim floats.
-extern "C" __global__ void __launch_bounds__(512) norm_rows(const NormArguments a) {
+namespace {
+
+// Each thread holds kEach values from the start, so that the row is one wait for memory.
+template <int kEach>
+__device__ void norm_row(const NormArguments& a) {
   extern __shared__ float values[];
   __shared__ float scale;
+  const int64_t row = blockIdx.x;
+  float w[kEach];
+  float x[kEach];
+  // Weights do not wait for the kernel before.
+#pragma unroll
+  for (int e = 0; e < kEach; ++e) {
+    const int64_t i = threadIdx.x + static_cast<int64_t>(e) * blockDim.x;
+    w[e] = i < a.dim ? a.w[i] : 0.0F;
+  }
   ptx::wait_for_previous_grid();
   ptx::let_next_grid_start();
-  const int64_t row = blockIdx.x;
-  for (int64_t i = threadIdx.x; i < a.dim; i += blockDim.x) {
-    float x = a.a[row * a.dim + i];
-    if (a.b != nullptr) {
-      x += a.b[row * a.dim + i];
-      a.sum[row * a.dim + i] = x;
-    }
-    values[i] = x;
+#pragma unroll
+  for (int e = 0; e < kEach; ++e) {
+    const int64_t i = threadIdx.x + static_cast<int64_t>(e) * blockDim.x;
+    x[e] = i < a.dim ? a.a[row * a.dim + i] : 0.0F;
+    if (a.b != nullptr && i < a.dim) x[e] += a.b[row * a.dim + i];
+  }
+#pragma unroll
+  for (int e = 0; e < kEach; ++e) {
+    const int64_t i = threadIdx.x + static_cast<int64_t>(e) * blockDim.x;
+    if (i >= a.dim) continue;
+    if (a.b != nullptr) a.sum[row * a.dim + i] = x[e];
+    values[i] = x[e];
   }
   __syncthreads();
   if (threadIdx.x < 16) {
     float sum = 0.0F;
-#pragma unroll 8
-    for (int64_t i = threadIdx.x; i < a.dim; i += 16) sum = fmaf(values[i], values[i], sum);
+#pragma unroll 16
+    for (int i = static_cast<int>(threadIdx.x); i < a.dim; i += 16) {
+      sum = fmaf(values[i], values[i], sum);
+    }
     sum = halved(sum);
     if (threadIdx.x == 0) {
       const float mean = sum / static_cast<float>(a.dim);
@@ -69,8 +87,11 @@ extern "C" __global__ void __launch_bounds__(512) norm_rows(const NormArguments 
     }
   }
   __syncthreads();
-  for (int64_t i = threadIdx.x; i < a.dim; i += blockDim.x) {
-    const float y = values[i] * scale * a.w[i];
+#pragma unroll
+  for (int e = 0; e < kEach; ++e) {
+    const int64_t i = threadIdx.x + static_cast<int64_t>(e) * blockDim.x;
+    if (i >= a.dim) continue;
+    const float y = x[e] * scale * w[e];
     values[i] = y;
     a.out[row * a.dim + i] = y;
   }
@@ -82,6 +103,56 @@ extern "C" __global__ void __launch_bounds__(512) norm_rows(const NormArguments 
   }
 }
 
+// A tile's rows by the warps of a block, one group: make(row, x) gives a lane its 8 values of a
+// row. The tile is put together in shared memory and stored in whole lines.
+template <typename Make>
+__device__ void quantise_tile(const QuantRows& quant, int64_t rows, Make make) {
+  __shared__ QuantTile tiles[2];
+  const int in_tile = static_cast<int>(threadIdx.x / 32);
+  const int64_t group = blockIdx.x;
+  const int64_t row = static_cast<int64_t>(blockIdx.y) * kTileRows + in_tile;
+  if (row < rows) {
+    float x[8];
+    make(row, group * kGroupValues + threadIdx.x % 32 * 8, x);
+    quantise_group(x, {&tiles[0], &tiles[1], 1}, 0, in_tile);
+  }
+  __syncthreads();
+  constexpr int kLines = sizeof(QuantTile) / sizeof(uint4);
+  const int64_t index = group * quant.tiles_per_group + blockIdx.y;
+  for (int i = static_cast<int>(threadIdx.x); i < 2 * kLines; i += static_cast<int>(blockDim.x)) {
+    QuantTile* to = i < kLines ? quant.tiles + index : quant.rest + index;
+    reinterpret_cast<uint4*>(to)[i % kLines] =
+        reinterpret_cast<const uint4*>(&tiles[i / kLines])[i % kLines];
+  }
+}
+
+__device__ void gated(const SwigluArguments& a, int64_t row, int64_t in_row, float (&y)[8]) {
+  float gate[8];
+  float up[8];
+#pragma unroll
+  for (int i = 0; i < 8; ++i) {
+    const bool inside = in_row + i < a.dim;
+    gate[i] = inside ? a.gate[row * a.dim + in_row + i] : 0.0F;
+    up[i] = inside ? a.up[row * a.dim + in_row + i] : 0.0F;
+  }
+#pragma unroll
+  for (int i = 0; i < 8; ++i) {
+    y[i] = silu_exact(gate[i]) * up[i];
+    if (in_row + i < a.dim) a.out[row * a.dim + in_row + i] = y[i];
+  }
+}
+
+}  // namespace
+
+// A block a row; dynamic shared memory: dim floats. 4: up to 2,048 values, 512 threads; 16: up to
+// 16,384 values, 1,024 threads.
+extern "C" __global__ void __launch_bounds__(512) norm_rows_4(const NormArguments a) {
+  norm_row<4>(a);
+}
+extern "C" __global__ void __launch_bounds__(1024) norm_rows_16(const NormArguments a) {
+  norm_row<16>(a);
+}
+
 // A warp a group; grid: (groups / 4, rows), 128 threads.
 extern "C" __global__ void swiglu_rows(const SwigluArguments a) {
   ptx::wait_for_previous_grid();
@@ -91,14 +162,7 @@ extern "C" __global__ void swiglu_rows(const SwigluArguments a) {
   const int64_t in_row = group * kGroupValues + threadIdx.x % 32 * 8;
   if (group * kGroupValues >= a.dim) return;
   float y[8];
-#pragma unroll
-  for (int i = 0; i < 8; ++i) {
-    y[i] = 0.0F;
-    if (in_row + i >= a.dim) continue;
-    const int64_t at = row * a.dim + in_row + i;
-    y[i] = silu_exact(a.gate[at]) * a.up[at];
-    a.out[at] = y[i];
-  }
+  gated(a, row, in_row, y);
   if (a.quant.tiles != nullptr) quantise_group(y, a.quant, group, row);
 }
 
@@ -110,6 +174,24 @@ extern "C" __global__ void quantise_rows(const QuantiseArguments a) {
   const int64_t row = blockIdx.y;
   if (group * kGroupValues >= a.dim) return;
   quantise_group_at(a.x + row * a.dim, a.dim, a.quant, group, row);
+}
+
+// Many rows: grid (groups, tiles), 256 threads.
+extern "C" __global__ void __launch_bounds__(256) swiglu_tiles(const SwigluArguments a) {
+  ptx::wait_for_previous_grid();
+  ptx::let_next_grid_start();
+  quantise_tile(a.quant, a.rows,
+                [&](int64_t row, int64_t in_row, float(&y)[8]) { gated(a, row, in_row, y); });
+}
+extern "C" __global__ void __launch_bounds__(256) quantise_tiles(const QuantiseArguments a) {
+  ptx::wait_for_previous_grid();
+  ptx::let_next_grid_start();
+  quantise_tile(a.quant, a.rows, [&](int64_t row, int64_t in_row, float(&x)[8]) {
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      x[i] = in_row + i < a.dim ? a.x[row * a.dim + in_row + i] : 0.0F;
+    }
+  });
 }
 
 // Rows by index, or all rows where there is no index, with b added where it is given.

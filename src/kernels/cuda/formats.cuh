@@ -261,31 +261,4 @@ __device__ inline int64_t header_bytes_of(int64_t groups) {
   return F::kFormat == PanelFormat::kQ6_K ? (groups * 32 + 63) / 64 * 64 : 0;
 }
 
-// Calls f(F<kStream>()) for the format.
-template <bool kStream, typename Function>
-__device__ inline void with_format(int format, Function f) {
-  switch (static_cast<PanelFormat>(format)) {
-    case PanelFormat::kQ4_0:
-      return f(Q4_0<kStream>());
-    case PanelFormat::kQ4_1:
-      return f(Q4_1<kStream>());
-    case PanelFormat::kQ5_0:
-      return f(Q5_0<kStream>());
-    case PanelFormat::kQ8_0:
-      return f(Q8_0<kStream>());
-    case PanelFormat::kRun8:
-      return f(Run8<kStream>());
-    case PanelFormat::kQ4_K:
-      return f(Q4_K<kStream>());
-    case PanelFormat::kQ5_K:
-      return f(Q5_K<kStream>());
-    case PanelFormat::kQ6_K:
-      return f(Q6_K<kStream>());
-    case PanelFormat::kSuper8:
-      return f(Super8<kStream>());
-    default:
-      return;
-  }
-}
-
 }  // namespace minke::cuda

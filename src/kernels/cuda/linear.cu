@@ -1,7 +1,8 @@
 // Quantised products. Two shapes of the same sums, as on the processor:
 //   few rows:  a block a panel of 16 outputs, its warps share out the groups of K; weights go from
 //              memory to registers once, which is what bounds a decode step;
-//   many rows: a block 128 outputs x 128 rows, groups of weights and of activations come to shared
+//   many rows: a block 128 outputs x 128 or 64 rows, groups of weights and of activations come to
+//   shared
 //              memory by the copy engine while the ones before them are multiplied.
 // What a group adds to an output is a function of the group alone; the additions are made in the
 // order of the groups. So both shapes, and the processor, give the same bits.
@@ -55,10 +56,12 @@ struct FewTask {
 };
 
 constexpr int kTileOutputs = kTileRows * 16;
+// Of one group and tile: what it adds to each output of each row, then the rows' steps.
+constexpr int kTileSums = kTileOutputs + kTileRows;
 
 template <typename F, int NT>
 __device__ void few_chunk(const std::byte* panel, int64_t groups, int64_t g, int64_t dim,
-                          const FewTask& task, int64_t first_tile, uint32_t rest_rows,
+                          const FewTask& task, int64_t first_tile, const auto& rest_rows_now,
                           float* sums) {
   const auto [o, j] = this_lane();
   const std::byte* group = group_at<F>(panel, groups, g);
@@ -72,15 +75,25 @@ __device__ void few_chunk(const std::byte* panel, int64_t groups, int64_t g, int
     to[2 * j * 16 + o + 8] = t[2];
     to[(2 * j + 1) * 16 + o + 8] = t[3];
   };
-  group_products<F, NT>(
-      panel, group, g, runs,
-      [&](int n) -> const QuantTile& { return task.tiles[index + min(int64_t{n}, last)]; },
-      [&](int n, const float(&t)[4]) { put(sums + n * kTileOutputs, t); });
+  const auto tile = [&](int n) -> const QuantTile& {
+    return task.tiles[index + min(int64_t{n}, last)];
+  };
+  const auto put_step = [&](float* to, const QuantTile& x) {
+    if (threadIdx.x % 32 < kTileRows)
+      to[kTileOutputs + threadIdx.x % 32] = x.step[threadIdx.x % 32];
+  };
+#pragma unroll
+  for (int n = 0; n < NT; ++n) put_step(sums + n * kTileSums, tile(n));
+  group_products<F, NT>(panel, group, g, runs, tile,
+                        [&](int n, const float(&t)[4]) { put(sums + n * kTileSums, t); });
+  const uint32_t rest_rows = rest_rows_now();
   for (int n = 0; n < NT; ++n) {
     if ((rest_rows >> 8 * n & 255u) == 0) continue;
+    float* to = sums + (NT + n) * kTileSums;
+    put_step(to, task.rest[index + n]);
     group_products<F, 1>(
         panel, group, g, runs, [&](int) -> const QuantTile& { return task.rest[index + n]; },
-        [&](int, const float(&t)[4]) { put(sums + (NT + n) * kTileOutputs, t); });
+        [&](int, const float(&t)[4]) { put(to, t); });
   }
 }
 
@@ -93,69 +106,66 @@ __device__ void few_panel(const MatrixShare& matrix, int panel_index, int64_t di
   const int64_t groups = (dim + kGroupValues - 1) / kGroupValues;
   const int warps = static_cast<int>(blockDim.x / 32);
   const int warp = static_cast<int>(threadIdx.x / 32);
-  constexpr int kSums = 2 * NT * kTileOutputs;  // of one group: the rows, then their leftovers
+  constexpr int kSums = 2 * NT * kTileSums;  // of one group: the rows, then their leftovers
+  // A thread adds up one output of one row.
   constexpr int kItems = NT * kTileOutputs;
-  constexpr int kItemsEach = 4;  // at least 4 NT / kItemsEach warps
+  const int item = static_cast<int>(threadIdx.x);
+  const int n = item / kTileOutputs;
+  const int in_tile = item % kTileOutputs / 16;
   for (int64_t first_tile = 0; first_tile * kTileRows < task.rows; first_tile += NT) {
-    uint32_t rest_rows = 0;  // bit 8 n + r: row r of tile n is peaked
-    if (task.rest != nullptr) {
-      for (int n = 0; n < NT && (first_tile + n) * kTileRows < task.rows; ++n) {
+    // Bit 8 n + r: row r of tile n is peaked. Found out behind the first products, whose loads
+    // hide those that it takes.
+    uint32_t rest_rows = 0;
+    bool known = task.rest == nullptr;
+    const auto rest_rows_now = [&] {
+      if (known) return rest_rows;
+      known = true;
+      for (int t = 0; t < NT && (first_tile + t) * kTileRows < task.rows; ++t) {
         const QuantRows in = {const_cast<QuantTile*>(task.tiles), nullptr, task.tiles_per_group};
-        rest_rows |= peaked_rows(in, groups, first_tile + n, x, task.rows, dim) << 8 * n;
+        rest_rows |= peaked_rows(in, groups, first_tile + t, x, task.rows, dim) << 8 * t;
       }
-    }
-    float acc[kItemsEach] = {};
-    float rest_acc[kItemsEach] = {};
+      return rest_rows;
+    };
+    float acc = 0.0F;
+    float rest_acc = 0.0F;
     for (int64_t chunk = 0; chunk * warps < groups; ++chunk) {
       // Two sets of sums, so that one is added up while the next is made.
       float* sums = shared + (chunk % 2) * warps * kSums;
       const int64_t mine = chunk * warps + warp;
       if (mine < groups) {
-        few_chunk<F, NT>(panel, groups, mine, dim, task, first_tile, rest_rows,
+        few_chunk<F, NT>(panel, groups, mine, dim, task, first_tile, rest_rows_now,
                          sums + warp * kSums);
       }
       __syncthreads();
-      const int64_t here = min(groups - chunk * warps, int64_t{warps});
-#pragma unroll
-      for (int e = 0; e < kItemsEach; ++e) {
-        const int item = static_cast<int>(e * blockDim.x + threadIdx.x);
-        if (item >= kItems) continue;
-        const int n = item / kTileOutputs;
-        const int row = item % kTileOutputs / 16;
-        const int64_t tile = min(first_tile + n, int64_t{task.tiles_per_group} - 1);
-        const bool peaked = (rest_rows >> 8 * n + row & 1u) != 0;
-        for (int64_t i = 0; i < here; ++i) {
-          const int64_t at = (chunk * warps + i) * task.tiles_per_group + tile;
-          acc[e] = fmaf(sums[i * kSums + item], task.tiles[at].step[row], acc[e]);
-          if (peaked) {
-            rest_acc[e] =
-                fmaf(sums[i * kSums + kItems + item], task.rest[at].step[row], rest_acc[e]);
-          }
-        }
+      const int here = static_cast<int>(min(groups - chunk * warps, int64_t{warps}));
+      rest_rows_now();  // a warp may have had no group
+      if (item >= kItems) continue;
+      const bool peaked = (rest_rows >> item / 16 & 1u) != 0;
+      const float* t = sums + n * kTileSums + item % kTileOutputs;
+      const float* step = sums + n * kTileSums + kTileOutputs + in_tile;
+#pragma unroll 8
+      for (int i = 0; i < here; ++i) acc = fmaf(t[i * kSums], step[i * kSums], acc);
+      if (!peaked) continue;
+      for (int i = 0; i < here; ++i) {
+        rest_acc = fmaf(t[i * kSums + NT * kTileSums], step[i * kSums + NT * kTileSums], rest_acc);
       }
     }
-#pragma unroll
-    for (int e = 0; e < kItemsEach; ++e) {
-      const int item = static_cast<int>(e * blockDim.x + threadIdx.x);
-      if (item >= kItems) continue;
-      const int n = item / kTileOutputs;
-      const int in_tile = item % kTileOutputs / 16;
-      const int64_t row = (first_tile + n) * kTileRows + in_tile;
-      const int64_t out = static_cast<int64_t>(panel_index) * 16 + item % 16;
-      if (row >= task.rows || out >= matrix.out_dim) continue;
+    const int64_t row = (first_tile + n) * kTileRows + in_tile;
+    const int64_t out = static_cast<int64_t>(panel_index) * 16 + item % 16;
+    if (item < kItems && row < task.rows && out < matrix.out_dim) {
       if (add_to != nullptr) {
-        matrix.out[add_to[row] * matrix.out_dim + out] += acc[e];
-        continue;
+        matrix.out[add_to[row] * matrix.out_dim + out] += acc;
+      } else {
+        float y = matrix.bias != nullptr ? acc + matrix.bias[out] : acc;
+        if ((rest_rows >> item / 16 & 1u) != 0) y += rest_acc;
+        matrix.out[row * matrix.out_dim + out] = y;
       }
-      float y = matrix.bias != nullptr ? acc[e] + matrix.bias[out] : acc[e];
-      if ((rest_rows >> 8 * n + in_tile & 1u) != 0) y += rest_acc[e];
-      matrix.out[row * matrix.out_dim + out] = y;
     }
     __syncthreads();  // before the next tiles' sums overwrite these
   }
 }
 
-template <int NT>
+template <typename F, int NT>
 __device__ void few_rows(const LinearArguments& a) {
   extern __shared__ float shared[];
   const PanelPlace place = panel_at(a, static_cast<int>(blockIdx.x));
@@ -164,15 +174,21 @@ __device__ void few_rows(const LinearArguments& a) {
   ptx::wait_for_previous_grid();
   ptx::let_next_grid_start();
   const FewTask task = {a.quant.tiles, a.quant.tiles_per_group, a.quant.rest, a.rows};
-  with_format<true>(place.matrix->format, [&](auto format) {
-    few_panel<decltype(format), NT>(*place.matrix, place.panel, a.dim, task, a.x, nullptr, shared);
-  });
+  few_panel<F, NT>(*place.matrix, place.panel, a.dim, task, a.x, nullptr, shared);
 }
 
-constexpr int kBlockRows = 128;
-constexpr int kBlockTiles = kBlockRows / kTileRows;
+// The leftovers of peaked rows, gathered by list_peaked, added to what is there.
+template <typename F>
+__device__ void rest_rows(const LinearArguments& a, const int32_t* count, const int32_t* rows) {
+  extern __shared__ float shared[];
+  ptx::wait_for_previous_grid();
+  ptx::let_next_grid_start();
+  const PanelPlace place = panel_at(a, static_cast<int>(blockIdx.x));
+  const FewTask task = {a.quant.tiles, a.quant.tiles_per_group, nullptr, *count};
+  few_panel<F, 1>(*place.matrix, place.panel, a.dim, task, a.x, rows, shared);
+}
+
 constexpr int kBlockPanels = 8;
-constexpr int kWarpTiles = kBlockTiles / 2;
 
 // A ring of stages in shared memory: tiles of activations, then a group of each panel.
 struct Ring {
@@ -182,9 +198,10 @@ struct Ring {
   int stages_count;
 };
 
-template <typename F>
+template <typename F, int kWarpTiles>
 __device__ void fetch_group(const LinearArguments& a, const MatrixShare& matrix, int first_panel,
                             int64_t first_tile, int64_t groups, int64_t g, const Ring& ring) {
+  constexpr int kBlockTiles = 2 * kWarpTiles;
   const int stage = static_cast<int>(g % ring.stages_count);
   std::byte* to = ring.stages + stage * ring.stage_bytes;
   const int tiles =
@@ -202,9 +219,10 @@ __device__ void fetch_group(const LinearArguments& a, const MatrixShare& matrix,
   }
 }
 
-template <typename F>
+template <typename F, int kWarpTiles>
 __device__ void many_rows(const LinearArguments& a, const MatrixShare& matrix, int first_panel,
                           int64_t first_tile, const Ring& ring) {
+  constexpr int kBlockTiles = 2 * kWarpTiles;
   const auto [o, j] = this_lane();
   const int warp = static_cast<int>(threadIdx.x / 32);
   const int my_panel = warp % kBlockPanels;
@@ -214,7 +232,7 @@ __device__ void many_rows(const LinearArguments& a, const MatrixShare& matrix, i
   const std::byte* panel = matrix.panels + (first_panel + my_panel) * matrix.panel_bytes;
   if (threadIdx.x == 0) {
     for (int64_t g = 0; g < min(groups, int64_t{ring.stages_count}); ++g) {
-      fetch_group<F>(a, matrix, first_panel, first_tile, groups, g, ring);
+      fetch_group<F, kWarpTiles>(a, matrix, first_panel, first_tile, groups, g, ring);
     }
   }
   float acc[kWarpTiles][4] = {};
@@ -238,7 +256,8 @@ __device__ void many_rows(const LinearArguments& a, const MatrixShare& matrix, i
     }
     __syncthreads();
     if (threadIdx.x == 0 && g + ring.stages_count < groups) {
-      fetch_group<F>(a, matrix, first_panel, first_tile, groups, g + ring.stages_count, ring);
+      fetch_group<F, kWarpTiles>(a, matrix, first_panel, first_tile, groups, g + ring.stages_count,
+                                 ring);
     }
   }
   if (!works) return;
@@ -255,40 +274,8 @@ __device__ void many_rows(const LinearArguments& a, const MatrixShare& matrix, i
   }
 }
 
-}  // namespace
-
-// Grid: a block a panel. Shared memory: warps x 2 sets x 2 NT x 128 floats; at least NT warps.
-extern "C" __global__ void __launch_bounds__(512)
-    linear_few_1(const __grid_constant__ LinearArguments a) {
-  few_rows<1>(a);
-}
-extern "C" __global__ void __launch_bounds__(512)
-    linear_few_2(const __grid_constant__ LinearArguments a) {
-  few_rows<2>(a);
-}
-extern "C" __global__ void __launch_bounds__(512)
-    linear_few_4(const __grid_constant__ LinearArguments a) {
-  few_rows<4>(a);
-}
-
-// The leftovers of peaked rows, gathered by list_peaked, added to what linear_many has stored.
-extern "C" __global__ void __launch_bounds__(512)
-    linear_rest(const __grid_constant__ LinearArguments a, const int32_t* count,
-                const int32_t* rows) {
-  extern __shared__ float shared[];
-  ptx::wait_for_previous_grid();
-  ptx::let_next_grid_start();
-  const PanelPlace place = panel_at(a, static_cast<int>(blockIdx.x));
-  const FewTask task = {a.quant.tiles, a.quant.tiles_per_group, nullptr, *count};
-  with_format<true>(place.matrix->format, [&](auto format) {
-    few_panel<decltype(format), 1>(*place.matrix, place.panel, a.dim, task, a.x, rows, shared);
-  });
-}
-
-// Grid: (blocks of 8 panels of all matrices, blocks of 128 rows), 512 threads. Blocks of panels are
-// numbered through: a matrix has ceil(panels / 8).
-extern "C" __global__ void __launch_bounds__(512)
-    linear_many(const __grid_constant__ LinearArguments a, int stage_bytes, int stages) {
+template <typename F, int kWarpTiles>
+__device__ void many_block(const LinearArguments& a, int stage_bytes, int stages) {
   extern __shared__ __align__(128) std::byte many_shared[];
   __shared__ uint64_t full[4];
   if (threadIdx.x == 0) {
@@ -305,11 +292,56 @@ extern "C" __global__ void __launch_bounds__(512)
   };
   while (m + 1 < a.matrix_count && index >= blocks(m)) index -= blocks(m++);
   const Ring ring = {many_shared, full, stage_bytes, stages};
-  with_format<false>(a.matrices[m].format, [&](auto format) {
-    many_rows<decltype(format)>(a, a.matrices[m], index * kBlockPanels,
-                                static_cast<int64_t>(blockIdx.y) * kBlockTiles, ring);
-  });
+  many_rows<F, kWarpTiles>(a, a.matrices[m], index * kBlockPanels,
+                           static_cast<int64_t>(blockIdx.y) * 2 * kWarpTiles, ring);
 }
+
+}  // namespace
+
+// For each format, matrices of which share a launch:
+//   linear_few_N: up to 8 N rows. Grid: a block a panel. Shared memory: warps x 2 sets x 2 N x 136
+//     floats; at least 4 N warps.
+//   linear_rest: likewise, N = 1; the leftovers that list_peaked has gathered, added to what
+//     linear_many has stored.
+//   linear_many: grid: (blocks of 8 panels of all matrices, blocks of 128 rows), 512 threads.
+//   Blocks
+//     of panels are numbered through: a matrix has ceil(panels / 8).
+//   linear_half: likewise with blocks of 64 rows, where there would be too few blocks.
+#define MINKE_LINEAR(name)                                                                         \
+  extern "C" __global__ void __launch_bounds__(512, 2)                                             \
+      linear_few_1_##name(const __grid_constant__ LinearArguments a) {                             \
+    few_rows<name<true>, 1>(a);                                                                    \
+  }                                                                                                \
+  extern "C" __global__ void __launch_bounds__(512)                                                \
+      linear_few_2_##name(const __grid_constant__ LinearArguments a) {                             \
+    few_rows<name<true>, 2>(a);                                                                    \
+  }                                                                                                \
+  extern "C" __global__ void __launch_bounds__(512)                                                \
+      linear_few_4_##name(const __grid_constant__ LinearArguments a) {                             \
+    few_rows<name<true>, 4>(a);                                                                    \
+  }                                                                                                \
+  extern "C" __global__ void __launch_bounds__(512) linear_rest_##name(                            \
+      const __grid_constant__ LinearArguments a, const int32_t* count, const int32_t* rows) {      \
+    rest_rows<name<true>>(a, count, rows);                                                         \
+  }                                                                                                \
+  extern "C" __global__ void __launch_bounds__(512)                                                \
+      linear_many_##name(const __grid_constant__ LinearArguments a, int stage_bytes, int stages) { \
+    many_block<name<false>, 8>(a, stage_bytes, stages);                                            \
+  }                                                                                                \
+  extern "C" __global__ void __launch_bounds__(512)                                                \
+      linear_half_##name(const __grid_constant__ LinearArguments a, int stage_bytes, int stages) { \
+    many_block<name<false>, 4>(a, stage_bytes, stages);                                            \
+  }
+
+MINKE_LINEAR(Q4_0)
+MINKE_LINEAR(Q4_1)
+MINKE_LINEAR(Q5_0)
+MINKE_LINEAR(Q8_0)
+MINKE_LINEAR(Run8)
+MINKE_LINEAR(Q4_K)
+MINKE_LINEAR(Q5_K)
+MINKE_LINEAR(Q6_K)
+MINKE_LINEAR(Super8)
 
 // Peaked rows of a tensor: their number, their indices ascending, and their leftovers side by side
 // in `gathered`. One block of 1,024 threads.

@@ -56,9 +56,7 @@ __device__ inline void super_products(const std::byte* panel, const std::byte* g
   const typename F::Scales s1 = F::load(panel, group, g, o + 8);
   int32_t isum[NT][4] = {};
   if constexpr (F::kSubs == 8) {
-    // With one tile all loads of a group are in flight at once; with more there are no registers
-    // for that.
-    constexpr int kUnroll = NT == 1 ? 8 : NT == 2 ? 4 : 2;
+    constexpr int kUnroll = NT <= 2 ? 4 : 2;  // as far as registers go
 #pragma unroll kUnroll
     for (int run = 0; run < 8; ++run) {
       uint32_t a[4];

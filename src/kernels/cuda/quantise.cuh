@@ -113,7 +113,7 @@ __device__ inline void quantise_group_at(const float* row_values, int64_t dim, c
 
 // The share of its energy that a row's largest element holds, as peak_share of the reference
 // computes it: 16 lanes, then halved.
-__device__ inline float peak_share_exact(const float* x, int64_t dim) {
+__device__ __noinline__ inline float peak_share_exact(const float* x, int64_t dim) {
   float lanes[16] = {};
   float peak = 0.0F;
   for (int64_t i = 0; i < dim; i += 16) {
@@ -140,6 +140,7 @@ __device__ inline uint32_t peaked_rows(const QuantRows& in, int64_t groups, int6
   const int row = static_cast<int>(threadIdx.x % 8);
   float peak = 0.0F;
   float energy = 0.0F;
+#pragma unroll 8
   for (int64_t g = threadIdx.x % 32 / 8; g < groups; g += 4) {
     const QuantTile& at = in.tiles[g * in.tiles_per_group + tile];
     peak = fmaxf(peak, at.peak[row]);
