@@ -30,6 +30,10 @@
 
 namespace minke {
 
+// Where the model runs. kAuto: on a GPU that minke's kernels are for, where the build has them and
+// there is one, else on the processor. The answers are the same, bit for bit.
+enum class Device : uint8_t { kAuto, kCpu, kCuda };
+
 struct EngineOptions {
   std::string model;            // path of a GGUF file
   int threads = 0;              // 0: one for each processor
@@ -37,6 +41,7 @@ struct EngineOptions {
   uint64_t memory_bytes = 0;    // budget for weights, cache and activations; 0: from what is free
   int64_t prefill_chunk = 512;  // prompt tokens a forward pass takes at most
   int64_t batch_sequences_max = 64;  // sequences that run together; more requests wait
+  Device device = Device::kAuto;
   // What happens while loading, 0 to 1, for a progress bar. May be empty.
   std::function<void(std::string_view what, double fraction)> progress;
 };

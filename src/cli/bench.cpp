@@ -34,8 +34,9 @@ struct RowResult {
   const BenchRow* row = nullptr;
   Speed speed;
   MachinePeaks peaks;
-  double change = 0;  // of the peaks while it was measured
-  Limit limit;        // a token
+  double change = 0;       // of the peaks while it was measured
+  bool has_limit = false;  // the machine's, for rows that it bounds; a GPU's are not known
+  Limit limit;             // a token
   std::optional<SpeculationSpeed> speculation;
 
   double limit_tokens_per_s() const { return 1 / limit.seconds; }
@@ -182,7 +183,8 @@ class Bench : public Command {
         if (attempt == 0 || result.change < best.change) best = result;
         if (best.change <= kPeaksMayMove) break;
       }
-      if (!best.speculation) {
+      best.has_limit = !best.speculation && engine.device_name().empty();
+      if (best.has_limit) {
         best.limit = row_limit(*row, cost_, best.speed, engine_flags_.prefill_chunk.value_or(512),
                                per_second(best.peaks));
       }
@@ -250,19 +252,16 @@ class Bench : public Command {
       Json row = {{"name", result.row->name}, {"tokens_per_s", result.speed.tokens_per_s}};
       if (result.speculation) {
         const SpeculationSpeed& s = *result.speculation;
-        row["limit_tokens_per_s"] = nullptr;
-        row["share"] = nullptr;
-        row["bound"] = nullptr;
         row["plain_tokens_per_s"] = s.plain_tokens_per_s;
         row["speedup"] = s.tokens_per_s / s.plain_tokens_per_s;
         row["accepted_share"] =
             s.drafted > 0 ? Json(static_cast<double>(s.accepted) / static_cast<double>(s.drafted))
                           : Json();
-      } else {
-        row["limit_tokens_per_s"] = result.limit_tokens_per_s();
-        row["share"] = result.share();
-        row["bound"] = result.limit.memory_bound ? "memory" : "arithmetic";
       }
+      row["limit_tokens_per_s"] = result.has_limit ? Json(result.limit_tokens_per_s()) : Json();
+      row["share"] = result.has_limit ? Json(result.share()) : Json();
+      row["bound"] =
+          result.has_limit ? Json(result.limit.memory_bound ? "memory" : "arithmetic") : Json();
       row["read_gb_per_s"] = result.peaks.read_gb_per_s;
       row["peaks_moved"] = result.change;
       rows.push_back(std::move(row));
@@ -279,7 +278,12 @@ class Bench : public Command {
     const Result<ModelInfo> info = model_info(file);
     console->out(fmt::format("{}{}{}{}\n", style.bold, printable(engine.model_name(), 200),
                              info ? ", " + info->quantisation : "", style.reset));
-    console->out(machine_words(mean_peaks(results)));
+    if (engine.device_name().empty()) {
+      console->out(machine_words(mean_peaks(results)));
+    } else {
+      console->out(fmt::format("{}; the limits below would be the processor's and are left out\n",
+                               engine.device_name()));
+    }
     console->out(fmt::format("loaded in {}, peak memory {}\n\n", duration(load_s_),
                              human_bytes(static_cast<int64_t>(peak_memory_bytes()))));
     console->out(fmt::format("{}{:<18}{:>10}{:>10}{:>8}  {:<12}{:>8}{}\n", style.dim, "row",
@@ -291,6 +295,10 @@ class Bench : public Command {
             "{:<18}{:>10.1f}  {:.2f} times {:.1f} without speculation; {} of {} guesses right\n",
             result.row->name, s.tokens_per_s, s.tokens_per_s / s.plain_tokens_per_s,
             s.plain_tokens_per_s, with_commas(s.accepted), with_commas(s.drafted)));
+        continue;
+      }
+      if (!result.has_limit) {
+        console->out(fmt::format("{:<18}{:>10.1f}\n", result.row->name, result.speed.tokens_per_s));
         continue;
       }
       console->out(fmt::format(

@@ -35,6 +35,10 @@ bool looks_like_model(const std::string& word) {
 
 void EngineFlags::declare(OptionList* options) {
   options->group("Loading");
+  options
+      ->choice("--device", "Run on the processor or on a GPU; the answers are the same",
+               {"auto", "cpu", "cuda"}, &device)
+      .default_text = "auto: a GPU where there is one";
   options->integer("--threads", "Threads that compute", {1, 1024}, &threads).default_text =
       "one a processor";
   options->integer("--ctx", "Tokens of context", {1, int64_t{1} << 30}, &context).default_text =
@@ -56,6 +60,8 @@ EngineOptions EngineFlags::engine_options(std::string path) const {
   options.context_tokens = context.value_or(0);
   options.memory_bytes = memory.value_or(0);
   if (prefill_chunk) options.prefill_chunk = *prefill_chunk;
+  if (device == "cpu") options.device = Device::kCpu;
+  if (device == "cuda") options.device = Device::kCuda;
   return options;
 }
 

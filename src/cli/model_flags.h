@@ -20,12 +20,13 @@ Result<std::string> model_path(const std::optional<std::string>& name);
 // something written like one.
 bool looks_like_model(const std::string& word);
 
-// --threads --ctx --memory --prefill-chunk
+// --device --threads --ctx --memory --prefill-chunk
 struct EngineFlags {
   std::optional<int64_t> threads;
   std::optional<int64_t> context;
   std::optional<int64_t> prefill_chunk;
   std::optional<uint64_t> memory;
+  std::optional<std::string> device;
 
   void declare(OptionList* options);
   EngineOptions engine_options(std::string path) const;

@@ -12,9 +12,13 @@
 #include "cli/model_flags.h"
 #include "cli/model_info.h"
 #include "cli/text_util.h"
+#include "core/thread_pool.h"
 #include "engine/recommended_sampling.h"
 #include "io/catalogue.h"
 #include "io/gguf.h"
+#include "io/model_cache.h"
+#include "kernels/cuda/driver.h"
+#include "kernels/kernels.h"
 #include "models/registry.h"
 
 namespace minke::cli {
@@ -49,10 +53,12 @@ class Show : public Command {
     options->flag("--template", "Print the chat template and nothing else", &template_);
     options->flag("--metadata", "Print every key of the header too", &metadata_);
     options->flag("--tensors", "Print every tensor too", &tensors_);
+    options->flag("--machine", "Say what models can run on here, instead of a model", &machine_);
     options->flag("--json", "Print JSON", &json_);
   }
 
   Status run(Console* console) override {
+    if (machine_) return show_machine(console);
     if (template_ && (metadata_ || tensors_ || json_)) {
       return misuse(
           "--template prints the template alone: leave out --metadata, --tensors and "
@@ -80,6 +86,33 @@ class Show : public Command {
 
  private:
   using Json = nlohmann::ordered_json;
+
+  // The processor and the GPU, or why there is none to use.
+  Status show_machine(Console* console) const {
+    if (model_ || template_ || metadata_ || tensors_) {
+      return misuse("--machine is about this machine alone: leave out MODEL and other options");
+    }
+    MINKE_ASSIGN(const Kernels* kernels, select_kernels());
+    const Result<CudaInfo> gpu = CudaDevice::probe();
+    if (json_) {
+      Json device = {{"name", gpu ? Json(gpu->name) : Json()},
+                     {"memory_bytes", gpu ? Json(gpu->memory_bytes) : Json()},
+                     {"reason", gpu ? Json() : Json(gpu.error().message)}};
+      console->out(json_line({{"threads", available_processors()},
+                              {"isa", kernels->name},
+                              {"free_memory_bytes", available_memory_bytes()},
+                              {"gpu", std::move(device)}}));
+      return {};
+    }
+    console->out(fmt::format("processor  {} threads, {} kernels, {} of memory free\n",
+                             available_processors(), kernels->name,
+                             human_bytes(static_cast<int64_t>(available_memory_bytes()))));
+    console->out(gpu ? fmt::format("GPU        {}, {} of memory, driver for CUDA {}.{}\n",
+                                   gpu->name, human_bytes(static_cast<int64_t>(gpu->memory_bytes)),
+                                   gpu->driver_version / 1000, gpu->driver_version % 1000 / 10)
+                     : fmt::format("GPU        none: {}\n", gpu.error().message));
+    return {};
+  }
 
   static std::string type_mix(const ModelInfo& info) {
     std::string out;
@@ -254,7 +287,7 @@ class Show : public Command {
   }
 
   std::optional<std::string> model_;
-  bool template_ = false, metadata_ = false, tensors_ = false, json_ = false;
+  bool machine_ = false, template_ = false, metadata_ = false, tensors_ = false, json_ = false;
 };
 
 }  // namespace

@@ -18,6 +18,7 @@
 #include "models/gguf_tokenizer.h"
 #include "models/registry.h"
 #include "ops/cpu_ops.h"
+#include "ops/cuda_ops.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
@@ -67,7 +68,8 @@ struct Parts {
   SamplingOptions sampling;
   MemoryPlan plan;
   MemoryReport memory;
-  std::unique_ptr<CpuOps> ops;
+  std::unique_ptr<Ops> ops;
+  std::string device_name;
   std::unique_ptr<Model> model;
   std::unique_ptr<Loop> loop;  // last, so that its thread ends first
 };
@@ -140,6 +142,7 @@ class LocalEngineImpl final : public LocalEngine {
     return parts_.chat_template && !parts_.chat_template->is_builtin() ? &*parts_.chat_template
                                                                        : nullptr;
   }
+  std::string_view device_name() const override { return parts_.device_name; }
   const ModelConfig& config() const override { return parts_.model->config(); }
   LoopStats stats() const override { return parts_.loop->stats(); }
 
@@ -303,13 +306,30 @@ Status plan(Parts& parts, const ModelConfig& config, uint64_t weights, uint64_t 
   return {};
 }
 
+// The Ops that the options ask for; returns the memory that is free where it computes.
+Result<uint64_t> open_device(Parts& parts) {
+  const EngineOptions& options = parts.options;
+  if (options.device != Device::kCpu) {
+    Result<std::unique_ptr<CudaOps>> cuda = CudaOps::create(options.threads);
+    if (cuda) {
+      CudaDevice& device = (*cuda)->device();
+      parts.device_name = device.info().name;
+      MINKE_ASSIGN(const size_t available, device.free_memory());
+      parts.ops = *std::move(cuda);
+      return available;
+    }
+    if (options.device == Device::kCuda) return std::unexpected(std::move(cuda).error());
+  }
+  MINKE_ASSIGN(parts.ops, CpuOps::create(options.threads));
+  return available_memory();
+}
+
 // Packs the weights for `parts.ops` and plans the memory. Stops soon after `is_given_up`.
 Status load_weights(Parts& parts, const ModelConfig& config, const std::atomic<bool>& is_given_up) {
   const EngineOptions& options = parts.options;
-  const uint64_t available = available_memory();
+  MINKE_ASSIGN(const uint64_t available, open_device(parts));
   MINKE_ASSIGN(const uint64_t weights, packed_weight_bytes(*parts.file));
   MINKE_TRY(plan(parts, config, weights, available));
-  MINKE_ASSIGN(parts.ops, CpuOps::create(options.threads));
   const auto progress = [&](double fraction) {
     if (options.progress) options.progress("loading the model", fraction);
     return !is_given_up;
@@ -337,8 +357,8 @@ Status load_parts(Parts& parts) {
   const Status weights = load_weights(parts, config, is_given_up);
   MINKE_TRY(text_side.get());
   MINKE_TRY(weights);
-  MINKE_ASSIGN(KvStore kv,
-               KvStore::create(parts.model->kv_spec(KvDtype::kBF16), parts.plan.kv_pages));
+  MINKE_ASSIGN(KvStore kv, KvStore::create(parts.model->kv_spec(KvDtype::kBF16),
+                                           parts.plan.kv_pages, parts.ops->memory()));
 
   LoopOptions loop;
   loop.scheduler.prefill_chunk = options.prefill_chunk;

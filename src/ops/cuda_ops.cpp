@@ -253,6 +253,13 @@ Tensor CudaOps::run_step(const Batch& batch, FunctionRef<Tensor()> forward) {
   }
   current_ = nullptr;
   pool_ = &storage_;
+  if (batch.is_abandoned()) {  // what was asked for may be half a step
+    if (Status status = device_->wait(); !status && fault_) fault_ = std::move(status);
+    put_off_ = {};
+    uploaded_.clear();
+    recorded_.erase(key);
+    return {};
+  }
   const Tensor logits = step.logits;
   if (first && recorded_.size() > kRecordedMax) {
     // The graph may still run; nothing of it may go before it is over.
