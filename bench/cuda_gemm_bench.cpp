@@ -364,9 +364,6 @@ Result<bool> run(bool quick) {
   const std::vector<GemmKernel> bf16 = {kGemmBf16ToBf16, kGemmBf16ToF32};
   const std::vector<GemmKernel> fp8 = {
       kGemmFp8ToF32,
-      {"gemm_fp8_turns_to_f32", cuda::kFp8Tile, 1, 4},
-      {"gemm_fp8_small_to_f32", cuda::kFp8SmallTile, 1, 4},
-      {"gemm_fp8_small_turns_to_f32", cuda::kFp8SmallTile, 1, 4},
       kGemmFp8ToBf16,
   };
   for (const Shape& shape : std::vector<Shape>{{1, 8, 8, false},

@@ -40,13 +40,9 @@ struct GemmTile {
 
 inline constexpr GemmTile kBf16Tile = {.rows = 128, .columns = 256, .stages = 4};
 inline constexpr GemmTile kFp8Tile = {.rows = 256, .columns = 128, .stages = 4, .shares_a = true};
-inline constexpr GemmTile kFp8SmallTile = {
-    .rows = 128, .columns = 128, .stages = 6, .shares_a = true};
-
 // A block has at most 227 KiB of shared memory.
 static_assert(kBf16Tile.shared_bytes <= 232448);
 static_assert(kFp8Tile.shared_bytes <= 232448);
-static_assert(kFp8SmallTile.shared_bytes <= 232448);
 
 inline constexpr int kScaleValues = 128;  // of k that share a scale, and rows of b that do
 
