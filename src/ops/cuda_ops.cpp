@@ -43,16 +43,6 @@ std::string kernel_suffix(int32_t format) {
   return kNames[format];
 }
 
-// Of linear_few and linear_rest: sums, and a group of weights or two a warp.
-uint32_t few_shared_bytes(cuda::LinearArguments& arguments, int64_t warps, int64_t tiles,
-                          int64_t group) {
-  const int64_t sums = warps * 2 * 2 * tiles * 136 * 4;
-  const int64_t groups = (arguments.dim + kGroup - 1) / kGroup;
-  const bool two = groups > warps && sums + 2 * warps * group <= int64_t{kSharedMax};
-  arguments.group_buffers = two ? 2 : 1;
-  return unsigned_of(sums + warps * arguments.group_buffers * group);
-}
-
 int64_t rows_most(const Batch& batch) {
   int64_t rows = 0;
   for (const BatchSequence& sequence : batch.sequences) rows = std::max(rows, sequence.row_count);
@@ -506,7 +496,7 @@ void CudaOps::launch_quantised(const Tensor& x, std::span<const PutOff::Product>
     const int64_t at_once = tiles == 1 ? 1 : tiles == 2 ? 2 : 4;
     const int64_t chunks = (groups + 15) / 16;
     const int64_t warps = std::max((groups + chunks - 1) / chunks, 4 * at_once);
-    const uint32_t shared = few_shared_bytes(arguments, warps, at_once, bytes_most);
+    const auto shared = unsigned_of(warps * 2 * 2 * at_once * 136 * 4);
     launch("linear_few_" + std::to_string(at_once) + format, {panels}, unsigned_of(warps * 32),
            shared, {&arguments});
     return;
@@ -550,10 +540,8 @@ void CudaOps::launch_rest(const Tensor& x, cuda::LinearArguments arguments, uint
   arguments.quant = gathered;
   const int64_t chunks = (groups + 15) / 16;
   const int64_t warps = std::max<int64_t>((groups + chunks - 1) / chunks, 4);
-  const int64_t group = group_bytes(static_cast<PanelFormat>(arguments.matrices[0].format), 8);
-  const uint32_t shared = few_shared_bytes(arguments, warps, 1, group);
-  launch("linear_rest" + format, {panels}, unsigned_of(warps * 32), shared,
-         {&arguments, &count, &list});
+  launch("linear_rest" + format, {panels}, unsigned_of(warps * 32),
+         unsigned_of(warps * 2 * 2 * 136 * 4), {&arguments, &count, &list});
 }
 
 void CudaOps::launch_float(const Tensor& x, std::span<const PutOff::Product> products) {

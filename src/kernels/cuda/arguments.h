@@ -136,9 +136,8 @@ struct LinearArguments {
   int32_t matrix_count = 0;
   int64_t rows = 0;
   int64_t dim = 0;
-  const float* x = nullptr;   // [rows, dim]
-  QuantRows quant;            // of x; for quantised formats
-  int32_t group_buffers = 1;  // groups that each warp of linear_few keeps room for: 1 or 2
+  const float* x = nullptr;  // [rows, dim]
+  QuantRows quant;           // of x; for quantised formats
 };
 
 }  // namespace minke::cuda

@@ -83,8 +83,8 @@ __device__ float2 weigh(float* scores, int keys) {
 extern "C" __global__ void __launch_bounds__(kThreadsFew)
     attention_few(const AttentionArguments a, int64_t first_row, int rows_few) {
   extern __shared__ float shared[];
-  ptx::let_next_grid_start();
   ptx::wait_for_previous_grid();
+  ptx::let_next_grid_start();
   const int64_t row = first_row + blockIdx.z;
   const SequenceShare sequence = a.batch.sequences[a.batch.row_sequences[row]];
   if (sequence.row_count > rows_few) return;
@@ -157,8 +157,8 @@ extern "C" __global__ void __launch_bounds__(256)
   __shared__ float theirs[kHeads][kPagesAtOnce];
   __shared__ float sums[kHeads][kPagesAtOnce];
   __shared__ float outputs[256];
-  ptx::let_next_grid_start();
   ptx::wait_for_previous_grid();
+  ptx::let_next_grid_start();
   const int64_t row = first_row + blockIdx.y;
   const SequenceShare sequence = a.batch.sequences[a.batch.row_sequences[row]];
   if (sequence.row_count > rows_few) return;
@@ -313,8 +313,8 @@ __device__ void many_queries(const AttentionArguments& a, int rows_few) {
     ptx::barrier_init(&arrived[1], 1);
     ptx::barrier_init_fence();
   }
-  ptx::let_next_grid_start();
   ptx::wait_for_previous_grid();
+  ptx::let_next_grid_start();
   const SequenceShare sequence = a.batch.sequences[blockIdx.z];
   const int kv_head = static_cast<int>(blockIdx.y);
   const int group = a.heads / a.kv.kv_heads;

@@ -58,8 +58,8 @@ __device__ void norm_row(const NormArguments& a) {
     const int64_t i = threadIdx.x + static_cast<int64_t>(e) * blockDim.x;
     w[e] = i < a.dim ? a.w[i] : 0.0F;
   }
-  ptx::let_next_grid_start();
   ptx::wait_for_previous_grid();
+  ptx::let_next_grid_start();
 #pragma unroll
   for (int e = 0; e < kEach; ++e) {
     const int64_t i = threadIdx.x + static_cast<int64_t>(e) * blockDim.x;
@@ -155,8 +155,8 @@ extern "C" __global__ void __launch_bounds__(1024) norm_rows_16(const NormArgume
 
 // A warp a group; grid: (groups / 4, rows), 128 threads.
 extern "C" __global__ void swiglu_rows(const SwigluArguments a) {
-  ptx::let_next_grid_start();
   ptx::wait_for_previous_grid();
+  ptx::let_next_grid_start();
   const int64_t group = blockIdx.x * 4 + threadIdx.x / 32;
   const int64_t row = blockIdx.y;
   const int64_t in_row = group * kGroupValues + threadIdx.x % 32 * 8;
@@ -168,8 +168,8 @@ extern "C" __global__ void swiglu_rows(const SwigluArguments a) {
 
 // The same shape of grid.
 extern "C" __global__ void quantise_rows(const QuantiseArguments a) {
-  ptx::let_next_grid_start();
   ptx::wait_for_previous_grid();
+  ptx::let_next_grid_start();
   const int64_t group = blockIdx.x * 4 + threadIdx.x / 32;
   const int64_t row = blockIdx.y;
   if (group * kGroupValues >= a.dim) return;
@@ -178,14 +178,14 @@ extern "C" __global__ void quantise_rows(const QuantiseArguments a) {
 
 // Many rows: grid (groups, tiles), 256 threads.
 extern "C" __global__ void __launch_bounds__(256) swiglu_tiles(const SwigluArguments a) {
-  ptx::let_next_grid_start();
   ptx::wait_for_previous_grid();
+  ptx::let_next_grid_start();
   quantise_tile(a.quant, a.rows,
                 [&](int64_t row, int64_t in_row, float(&y)[8]) { gated(a, row, in_row, y); });
 }
 extern "C" __global__ void __launch_bounds__(256) quantise_tiles(const QuantiseArguments a) {
-  ptx::let_next_grid_start();
   ptx::wait_for_previous_grid();
+  ptx::let_next_grid_start();
   quantise_tile(a.quant, a.rows, [&](int64_t row, int64_t in_row, float(&x)[8]) {
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
@@ -197,8 +197,8 @@ extern "C" __global__ void __launch_bounds__(256) quantise_tiles(const QuantiseA
 // Rows by index, or all rows where there is no index, with b added where it is given.
 // Grid: (dim / 1024, rows), 256 threads.
 extern "C" __global__ void gather_rows(const GatherArguments a) {
-  ptx::let_next_grid_start();
   ptx::wait_for_previous_grid();
+  ptx::let_next_grid_start();
   const int64_t row = blockIdx.y;
   const int64_t from = a.indices == nullptr ? row : a.indices[row];
 #pragma unroll
@@ -213,8 +213,8 @@ extern "C" __global__ void gather_rows(const GatherArguments a) {
 
 // Grid: (heads, rows), a thread a pair and then the elements that do not turn.
 extern "C" __global__ void rope_rows(const RopeArguments a) {
-  ptx::let_next_grid_start();
   ptx::wait_for_previous_grid();
+  ptx::let_next_grid_start();
   const int head = static_cast<int>(blockIdx.x);
   const int64_t row = blockIdx.y;
   for (int pair = static_cast<int>(threadIdx.x); pair < a.pairs;
@@ -234,8 +234,8 @@ extern "C" __global__ void rope_rows(const RopeArguments a) {
 
 // Grid: (heads + kv_heads, rows): first the heads of q, then those of k with their v.
 extern "C" __global__ void rope_store_rows(const __grid_constant__ RopeStoreArguments a) {
-  ptx::let_next_grid_start();
   ptx::wait_for_previous_grid();
+  ptx::let_next_grid_start();
   const int64_t row = blockIdx.y;
   const bool is_query = static_cast<int>(blockIdx.x) < a.q.heads;
   const RopeArguments& rope = is_query ? a.q : a.k;

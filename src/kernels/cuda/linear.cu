@@ -1,6 +1,6 @@
 // Quantised products. Two shapes of the same sums, as on the processor:
-//   few rows:  a block a panel of 16 outputs, its warps share out the groups of K; weights come to
-//              shared memory while the kernel before still runs;
+//   few rows:  a block a panel of 16 outputs, its warps share out the groups of K; weights go from
+//              memory to registers once, which is what bounds a decode step;
 //   many rows: a block 128 outputs x 128 or 64 rows, groups of weights and of activations come to
 //   shared
 //              memory by the copy engine while the ones before them are multiplied.
@@ -40,70 +40,11 @@ __device__ const std::byte* group_at(const std::byte* panel, int64_t groups, int
   return panel + header_bytes_of<F>(groups) + g * group_bytes_of<F>(8);
 }
 
-constexpr int kWarpsMax = 16;
-constexpr int kBuffersMax = 2;
-
-// The groups of a panel that one warp multiplies, one after the other, brought to shared memory by
-// the copy engine before they are wanted. All of it by the whole warp.
-template <typename F>
-class WarpGroups {
- public:
-  // `places`: of all warps, buffers x group_bytes_of<F>(8) each; `arrived`: this warp's.
-  __device__ WarpGroups(const std::byte* panel, int64_t dim, std::byte* places, uint64_t* arrived,
-                        int buffers)
-      : panel_(panel), dim_(dim), arrived_(arrived), buffers_(buffers) {
-    const auto warp = static_cast<int>(threadIdx.x / 32);
-    places_ = places + warp * buffers * group_bytes_of<F>(8);
-    const int64_t groups = (dim + kGroupValues - 1) / kGroupValues;
-    count_ = static_cast<int>((groups - warp + blockDim.x / 32 - 1) / (blockDim.x / 32));
-    if (threadIdx.x % 32 == 0) {
-      for (int i = 0; i < buffers; ++i) ptx::barrier_init(&arrived[i], 1);
-      ptx::barrier_init_fence();
-    }
-    __syncwarp();
+__device__ void prefetch_to_l2(const std::byte* from, int64_t bytes) {
+  for (int64_t at = threadIdx.x * 128; at < bytes; at += blockDim.x * 128) {
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(from + at));
   }
-  // How often all of the warp's groups will be taken; the first are asked for.
-  __device__ void start(int passes) {
-    left_ = passes * count_;
-    for (int i = 0; i < buffers_; ++i) ask();
-  }
-  __device__ const std::byte* take() {
-    ptx::barrier_wait(&arrived_[taken_ % buffers_], static_cast<uint32_t>(taken_ / buffers_ % 2));
-    return places_ + taken_ % buffers_ * group_bytes_of<F>(8);
-  }
-  // Done with what take() gave.
-  __device__ void give_back() {
-    __syncwarp();
-    ++taken_;
-    ask();
-  }
-
- private:
-  __device__ void ask() {
-    if (asked_ == left_) return;
-    if (threadIdx.x % 32 == 0) {
-      const int64_t g =
-          static_cast<int64_t>(asked_ % count_) * (blockDim.x / 32) + threadIdx.x / 32;
-      const int64_t groups = (dim_ + kGroupValues - 1) / kGroupValues;
-      const auto bytes = static_cast<uint32_t>(group_bytes_of<F>(runs_of(dim_, g)));
-      uint64_t* arrived = &arrived_[asked_ % buffers_];
-      ptx::barrier_arrive_expect(arrived, bytes);
-      ptx::copy_bulk(places_ + asked_ % buffers_ * group_bytes_of<F>(8),
-                     group_at<F>(panel_, groups, g), bytes, arrived);
-    }
-    ++asked_;
-  }
-
-  const std::byte* panel_;
-  int64_t dim_;
-  std::byte* places_;
-  uint64_t* arrived_;
-  int buffers_;
-  int count_;  // groups of this warp
-  int left_ = 0;
-  int asked_ = 0;
-  int taken_ = 0;
-};
+}
 
 // What of the rows is wanted: all of them with the leftovers of peaked rows added, or only the
 // leftovers that list_peaked has gathered, added to what is there.
@@ -119,10 +60,11 @@ constexpr int kTileOutputs = kTileRows * 16;
 constexpr int kTileSums = kTileOutputs + kTileRows;
 
 template <typename F, int NT>
-__device__ void few_chunk(const std::byte* panel, const std::byte* group, int64_t g, int64_t dim,
+__device__ void few_chunk(const std::byte* panel, int64_t groups, int64_t g, int64_t dim,
                           const FewTask& task, int64_t first_tile, const auto& rest_rows_now,
                           float* sums) {
   const auto [o, j] = this_lane();
+  const std::byte* group = group_at<F>(panel, groups, g);
   const int runs = runs_of(dim, g);
   const int64_t index = g * task.tiles_per_group + first_tile;
   const int64_t last =
@@ -159,7 +101,7 @@ __device__ void few_chunk(const std::byte* panel, const std::byte* group, int64_
 template <typename F, int NT>
 __device__ void few_panel(const MatrixShare& matrix, int panel_index, int64_t dim,
                           const FewTask& task, const float* x, const int32_t* add_to,
-                          WarpGroups<F>& weights, float* shared) {
+                          float* shared) {
   const std::byte* panel = matrix.panels + panel_index * matrix.panel_bytes;
   const int64_t groups = (dim + kGroupValues - 1) / kGroupValues;
   const int warps = static_cast<int>(blockDim.x / 32);
@@ -191,9 +133,8 @@ __device__ void few_panel(const MatrixShare& matrix, int panel_index, int64_t di
       float* sums = shared + (chunk % 2) * warps * kSums;
       const int64_t mine = chunk * warps + warp;
       if (mine < groups) {
-        few_chunk<F, NT>(panel, weights.take(), mine, dim, task, first_tile, rest_rows_now,
+        few_chunk<F, NT>(panel, groups, mine, dim, task, first_tile, rest_rows_now,
                          sums + warp * kSums);
-        weights.give_back();
       }
       __syncthreads();
       const int here = static_cast<int>(min(groups - chunk * warps, int64_t{warps}));
@@ -224,42 +165,27 @@ __device__ void few_panel(const MatrixShare& matrix, int panel_index, int64_t di
   }
 }
 
-// Where the sums end and the groups begin in shared memory.
-template <int NT>
-__device__ std::byte* group_places(float* shared) {
-  return reinterpret_cast<std::byte*>(shared) + blockDim.x / 32 * 2 * 2 * NT * kTileSums * 4;
-}
-
 template <typename F, int NT>
 __device__ void few_rows(const LinearArguments& a) {
-  extern __shared__ __align__(128) float shared[];
-  __shared__ uint64_t arrived[kWarpsMax][kBuffersMax];
+  extern __shared__ float shared[];
   const PanelPlace place = panel_at(a, static_cast<int>(blockIdx.x));
-  // Weights do not wait for the kernel before.
-  WarpGroups<F> weights(place.matrix->panels + place.panel * place.matrix->panel_bytes, a.dim,
-                        group_places<NT>(shared), arrived[threadIdx.x / 32], a.group_buffers);
-  weights.start(1);
-  ptx::let_next_grid_start();
+  prefetch_to_l2(place.matrix->panels + place.panel * place.matrix->panel_bytes,
+                 min(place.matrix->panel_bytes, int64_t{48} << 10));
   ptx::wait_for_previous_grid();
+  ptx::let_next_grid_start();
   const FewTask task = {a.quant.tiles, a.quant.tiles_per_group, a.quant.rest, a.rows};
-  few_panel<F, NT>(*place.matrix, place.panel, a.dim, task, a.x, nullptr, weights, shared);
+  few_panel<F, NT>(*place.matrix, place.panel, a.dim, task, a.x, nullptr, shared);
 }
 
 // The leftovers of peaked rows, gathered by list_peaked, added to what is there.
 template <typename F>
 __device__ void rest_rows(const LinearArguments& a, const int32_t* count, const int32_t* rows) {
-  extern __shared__ __align__(128) float shared[];
-  __shared__ uint64_t arrived[kWarpsMax][kBuffersMax];
-  ptx::let_next_grid_start();
+  extern __shared__ float shared[];
   ptx::wait_for_previous_grid();
-  const int32_t peaked = *count;
-  if (peaked == 0) return;
+  ptx::let_next_grid_start();
   const PanelPlace place = panel_at(a, static_cast<int>(blockIdx.x));
-  WarpGroups<F> weights(place.matrix->panels + place.panel * place.matrix->panel_bytes, a.dim,
-                        group_places<1>(shared), arrived[threadIdx.x / 32], a.group_buffers);
-  weights.start((peaked + kTileRows - 1) / kTileRows);
-  const FewTask task = {a.quant.tiles, a.quant.tiles_per_group, nullptr, peaked};
-  few_panel<F, 1>(*place.matrix, place.panel, a.dim, task, a.x, rows, weights, shared);
+  const FewTask task = {a.quant.tiles, a.quant.tiles_per_group, nullptr, *count};
+  few_panel<F, 1>(*place.matrix, place.panel, a.dim, task, a.x, rows, shared);
 }
 
 constexpr int kBlockPanels = 8;
@@ -357,8 +283,8 @@ __device__ void many_block(const LinearArguments& a, int stage_bytes, int stages
     ptx::barrier_init_fence();
   }
   __syncthreads();
-  ptx::let_next_grid_start();
   ptx::wait_for_previous_grid();
+  ptx::let_next_grid_start();
   int index = static_cast<int>(blockIdx.x);
   int m = 0;
   const auto blocks = [&](int i) {
@@ -374,7 +300,7 @@ __device__ void many_block(const LinearArguments& a, int stage_bytes, int stages
 
 // For each format, matrices of which share a launch:
 //   linear_few_N: up to 8 N rows. Grid: a block a panel. Shared memory: warps x 2 sets x 2 N x 136
-//     floats, then warps x group_buffers groups; from 4 N to 16 warps.
+//     floats; at least 4 N warps.
 //   linear_rest: likewise, N = 1; the leftovers that list_peaked has gathered, added to what
 //     linear_many has stored.
 //   linear_many: grid: (blocks of 8 panels of all matrices, blocks of 128 rows), 512 threads.
@@ -384,19 +310,19 @@ __device__ void many_block(const LinearArguments& a, int stage_bytes, int stages
 #define MINKE_LINEAR(name)                                                                         \
   extern "C" __global__ void __launch_bounds__(512, 2)                                             \
       linear_few_1_##name(const __grid_constant__ LinearArguments a) {                             \
-    few_rows<name<false>, 1>(a);                                                                   \
+    few_rows<name<true>, 1>(a);                                                                    \
   }                                                                                                \
   extern "C" __global__ void __launch_bounds__(512)                                                \
       linear_few_2_##name(const __grid_constant__ LinearArguments a) {                             \
-    few_rows<name<false>, 2>(a);                                                                   \
+    few_rows<name<true>, 2>(a);                                                                    \
   }                                                                                                \
   extern "C" __global__ void __launch_bounds__(512)                                                \
       linear_few_4_##name(const __grid_constant__ LinearArguments a) {                             \
-    few_rows<name<false>, 4>(a);                                                                   \
+    few_rows<name<true>, 4>(a);                                                                    \
   }                                                                                                \
   extern "C" __global__ void __launch_bounds__(512) linear_rest_##name(                            \
       const __grid_constant__ LinearArguments a, const int32_t* count, const int32_t* rows) {      \
-    rest_rows<name<false>>(a, count, rows);                                                        \
+    rest_rows<name<true>>(a, count, rows);                                                         \
   }                                                                                                \
   extern "C" __global__ void __launch_bounds__(512)                                                \
       linear_many_##name(const __grid_constant__ LinearArguments a, int stage_bytes, int stages) { \
@@ -424,8 +350,8 @@ extern "C" __global__ void __launch_bounds__(1024)
                 uint8_t* masks) {
   __shared__ int32_t before[32];
   __shared__ int32_t total;
-  ptx::let_next_grid_start();
   ptx::wait_for_previous_grid();
+  ptx::let_next_grid_start();
   const int64_t tiles = (a.rows + kTileRows - 1) / kTileRows;
   const int64_t groups = (a.dim + kGroupValues - 1) / kGroupValues;
   const int warp = static_cast<int>(threadIdx.x / 32);
@@ -494,8 +420,8 @@ constexpr int kFloatDepth = 128;  // values of K in shared memory at a time
 extern "C" __global__ void __launch_bounds__(128)
     linear_float(const __grid_constant__ LinearArguments a) {
   __shared__ float x[kFloatRows][kFloatDepth];
-  ptx::let_next_grid_start();
   ptx::wait_for_previous_grid();
+  ptx::let_next_grid_start();
   int index = static_cast<int>(blockIdx.x);
   int m = 0;
   const auto blocks = [&](int i) { return static_cast<int>((a.matrices[i].out_dim + 127) / 128); };
