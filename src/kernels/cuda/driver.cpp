@@ -18,24 +18,21 @@ constexpr int kDriverVersionMin = 13000;
 
 // The driver's functions that we call, under the names that cuda.h maps them to (cuMemAlloc is
 // cuMemAlloc_v2 and so on).
-#define MINKE_CUDA_FUNCTIONS(X)                                                                    \
-  X(cuInit)                                                                                        \
-  X(cuDriverGetVersion)                                                                            \
-  X(cuGetErrorName)                                                                                \
-  X(cuGetErrorString) X(cuDeviceGetCount) X(cuDeviceGet) X(cuDeviceGetName)                        \
-      X(cuDeviceGetAttribute) X(cuDeviceTotalMem) X(cuDevicePrimaryCtxRetain)                      \
-          X(cuDevicePrimaryCtxRelease) X(cuCtxSetCurrent) X(cuMemGetInfo) X(cuStreamCreate)        \
-              X(cuStreamDestroy) X(cuStreamSynchronize) X(cuMemAlloc) X(cuMemFree)                 \
-                  X(cuMemsetD8Async) X(cuMemcpyDtoDAsync) X(cuMemcpyHtoDAsync)                     \
-                      X(cuMemcpyDtoHAsync) X(cuMemHostAlloc) X(cuMemFreeHost) X(cuModuleLoadData)  \
-                          X(cuModuleUnload) X(cuModuleGetFunctionCount)                            \
-                              X(cuModuleEnumerateFunctions) X(cuFuncGetName) X(cuFuncSetAttribute) \
-                                  X(cuLaunchKernelEx) X(cuStreamBeginCapture)                      \
-                                      X(cuStreamEndCapture) X(cuGraphInstantiateWithFlags)         \
-                                          X(cuGraphDestroy) X(cuGraphExecDestroy) X(cuGraphLaunch) \
-                                              X(cuEventCreate) X(cuEventRecord)                    \
-                                                  X(cuEventSynchronize) X(cuEventElapsedTime)      \
-                                                      X(cuEventDestroy)
+#define MINKE_CUDA_FUNCTIONS(X)                                                                   \
+  X(cuInit)                                                                                       \
+  X(cuDriverGetVersion)                                                                           \
+  X(cuGetErrorName) X(cuGetErrorString) X(cuDeviceGetCount) X(cuDeviceGet) X(cuDeviceGetName)     \
+      X(cuDeviceGetAttribute) X(cuDeviceTotalMem) X(cuDevicePrimaryCtxRetain)                     \
+          X(cuDevicePrimaryCtxRelease) X(cuCtxSetCurrent) X(cuMemGetInfo) X(cuStreamCreate)       \
+              X(cuStreamDestroy) X(cuStreamSynchronize) X(cuMemAlloc) X(cuMemFree)                \
+                  X(cuMemsetD8Async) X(cuMemcpyDtoDAsync) X(cuMemcpyHtoDAsync)                    \
+                      X(cuMemcpyDtoHAsync) X(cuMemHostAlloc) X(cuMemFreeHost) X(cuModuleLoadData) \
+                          X(cuModuleUnload) X(cuModuleGetFunction) X(cuFuncSetAttribute)          \
+                              X(cuLaunchKernelEx) X(cuStreamBeginCapture) X(cuStreamEndCapture)   \
+                                  X(cuGraphInstantiateWithFlags) X(cuGraphDestroy)                \
+                                      X(cuGraphExecDestroy) X(cuGraphLaunch) X(cuEventCreate)     \
+                                          X(cuEventRecord) X(cuEventSynchronize)                  \
+                                              X(cuEventElapsedTime) X(cuEventDestroy)
 
 struct Driver {
   void* library = nullptr;
@@ -176,7 +173,6 @@ class Device final : public CudaDevice, private MemorySpace {
       CUmodule module = nullptr;
       MINKE_TRY(ok(driver_.cuModuleLoadData(&module, image.data()), "loading minke's kernels"));
       modules_.push_back(module);
-      MINKE_TRY(list_kernels(module));
     }
     MINKE_ASSIGN(info_.free_bytes, free_memory());
     return {};
@@ -205,8 +201,14 @@ class Device final : public CudaDevice, private MemorySpace {
   CudaKernel kernel(const char* name, uint32_t shared_bytes_max) override {
     bind();
     const auto known = kernels_.find(name);
-    if (known == kernels_.end()) check_failed(__FILE__, __LINE__, "a kernel of this name", name);
-    const CUfunction function = known->second;
+    CUfunction function = known == kernels_.end() ? nullptr : known->second;
+    for (size_t i = 0; function == nullptr && i < modules_.size(); ++i) {
+      if (driver_.cuModuleGetFunction(&function, modules_[i], name) != CUDA_SUCCESS) {
+        function = nullptr;
+      }
+    }
+    if (function == nullptr) check_failed(__FILE__, __LINE__, "a kernel of this name", name);
+    kernels_[name] = function;
     if (shared_bytes_max > 48 * 1024) {
       note(driver_.cuFuncSetAttribute(function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
                                       static_cast<int>(shared_bytes_max)),
@@ -321,20 +323,6 @@ class Device final : public CudaDevice, private MemorySpace {
   void copy(std::byte* to, const std::byte* from, size_t bytes) override {
     bind();
     note(driver_.cuMemcpyDtoDAsync(address(to), address(from), bytes, stream_), "copying memory");
-  }
-
-  Status list_kernels(CUmodule module) {
-    unsigned count = 0;
-    MINKE_TRY(ok(driver_.cuModuleGetFunctionCount(&count, module), "listing minke's kernels"));
-    std::vector<CUfunction> functions(count);
-    MINKE_TRY(ok(driver_.cuModuleEnumerateFunctions(functions.data(), count, module),
-                 "listing minke's kernels"));
-    for (const CUfunction function : functions) {
-      const char* name = nullptr;
-      MINKE_TRY(ok(driver_.cuFuncGetName(&name, function), "listing minke's kernels"));
-      kernels_[name] = function;
-    }
-    return {};
   }
 
   // The context belongs to a thread; a model may be loaded by one and run by another.
