@@ -34,9 +34,7 @@ void* map_pages(size_t bytes) {
   return first + before;
 }
 
-size_t mapped_bytes(size_t bytes) {
-  return round_up(bytes, bytes >= kHugePage ? kHugePage : 4096);
-}
+size_t mapped_bytes(size_t bytes) { return round_up(bytes, bytes >= kHugePage ? kHugePage : 4096); }
 
 class HostMemory final : public MemorySpace {
  public:

@@ -16,8 +16,8 @@ namespace minke {
 class MemorySpace {
  public:
   virtual ~MemorySpace() = default;
-  // Zeroed, and taken page by page as it is touched where the space has pages. Fails with a sentence
-  // that names `purpose` and the size when there is not enough.
+  // Zeroed, and taken page by page as it is touched where the space has pages. Fails with a
+  // sentence that names `purpose` and the size when there is not enough.
   virtual Result<std::byte*> allocate(size_t bytes, const char* purpose) = 0;
   virtual void release(std::byte* at, size_t bytes) = 0;
   virtual void clear(std::byte* at, size_t bytes) = 0;
@@ -52,8 +52,8 @@ class Buffer {
 };
 
 // Buffers that follow one another in large mappings of the machine's memory. Each alone would begin
-// on a 2 MiB page of its own and leave the rest of its last one unused. Not thread-safe. The buffers
-// may outlive it.
+// on a 2 MiB page of its own and leave the rest of its last one unused. Not thread-safe. The
+// buffers may outlive it.
 class Arena {
  public:
   // As Buffer::allocate.

@@ -80,8 +80,9 @@ class Ops {
   virtual Result<std::span<float>> read(const Tensor& x) { return x.values(); }
   // Uninitialised, owned by this Ops' pool.
   virtual Tensor empty(Shape shape) = 0;
-  // Builds whatever the backend needs to use `weight`, a matrix or a vector; called once at load, and
-  // again after an optimiser has changed fp32 rows. `keep_rows`: they are still read (an embedding table).
+  // Builds whatever the backend needs to use `weight`, a matrix or a vector; called once at load,
+  // and again after an optimiser has changed fp32 rows. `keep_rows`: they are still read (an
+  // embedding table).
   virtual Status prepare(Weight& weight, bool keep_rows) = 0;
 
   // Rows of the table: [tokens] -> [tokens, dim].

@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <limits>
 #include <utility>
-#include <vector>
 
 #include "core/check.h"
 #include "core/float_bits.h"
 #include "kernels/cpu/avx2/vec.h"
+#include "kernels/cpu/scratch.h"
 #include "kernels/kv_page.h"
 
 namespace minke::avx2 {
@@ -25,10 +25,21 @@ struct State {
 };
 
 struct Scratch {
-  std::vector<float> q;       // [queries][head_dim], rounded to bf16
-  std::vector<float> values;  // [queries][head_dim]
-  std::vector<State> states;  // [queries]
+  float* q;       // [queries][head_dim], rounded to bf16
+  float* values;  // [queries][head_dim]
+  State* states;  // [queries]
 };
+
+// Of the calling thread, each part on a cache line.
+Scratch take_scratch(int64_t queries, int64_t dim) {
+  const auto lines = [](int64_t bytes) { return static_cast<size_t>((bytes + 63) / 64 * 64); };
+  const size_t q = lines(queries * dim * 4);
+  const size_t values = lines(queries * dim * 4);
+  std::byte* memory =
+      kernel_scratch(q + values + lines(queries * static_cast<int64_t>(sizeof(State))));
+  return {reinterpret_cast<float*>(memory), reinterpret_cast<float*>(memory + q),
+          reinterpret_cast<State*>(memory + q + values)};
+}
 
 // A pair of products joins a sum as vdpbf16ps does it: the odd element first.
 __m256 add_pair(__m256 sum, __m256i pairs, const float* two) {
@@ -152,10 +163,10 @@ void attend_page(const uint16_t* page, bool first, int64_t head_dim, float scale
   alignas(32) float scores[N * kKvPageTokens];
   float ours[N] = {};
   float theirs[N] = {};
-  score_page<N>(scratch.q.data() + first_query * head_dim, page, head_dim, scores);
+  score_page<N>(scratch.q + first_query * head_dim, page, head_dim, scores);
   MINKE_UNROLL for (int n = 0; n < N; ++n) {
     const State split = weigh(scores + n * kKvPageTokens, keys_of(first_query + n), scale);
-    State& state = scratch.states[static_cast<size_t>(first_query + n)];
+    State& state = scratch.states[first_query + n];
     if (first) {
       state = split;
       continue;
@@ -168,7 +179,7 @@ void attend_page(const uint16_t* page, bool first, int64_t head_dim, float scale
   }
   const Join join = {first, ours, theirs};
   const uint16_t* v = page + v_start(head_dim);
-  float* values = scratch.values.data() + first_query * head_dim;
+  float* values = scratch.values + first_query * head_dim;
   for (int64_t d = 0; d < head_dim; d += 16) {
     const int64_t rest = head_dim - d;
     if (rest > 8) {
@@ -203,16 +214,13 @@ void attention(const AttentionTask& task, int64_t kv_head, int64_t row_begin, in
   const int64_t dim = task.head_dim;
   const int64_t group = task.heads / task.kv_heads;
   const int64_t queries = (row_end - row_begin) * group;
-  thread_local Scratch scratch;
-  scratch.q.resize(static_cast<size_t>(queries * dim));
-  scratch.values.resize(static_cast<size_t>(queries * dim));
-  scratch.states.resize(static_cast<size_t>(queries));
+  Scratch scratch = take_scratch(queries, dim);
   // Query i is row row_begin + i / group, head kv_head * group + i % group: neighbours in memory.
   const auto place = [&](int64_t query) {
     return ((row_begin + query / group) * task.heads + kv_head * group + query % group) * dim;
   };
   for (int64_t i = 0; i < queries; ++i) {
-    round_row(task.q + place(i), scratch.q.data() + i * dim, dim);
+    round_row(task.q + place(i), scratch.q + i * dim, dim);
   }
   const auto position = [&](int64_t query) {
     return task.first_position + row_begin + query / group;
@@ -247,9 +255,9 @@ void attention(const AttentionTask& task, int64_t kv_head, int64_t row_begin, in
     }
   }
   for (int64_t i = 0; i < queries; ++i) {
-    const float inverse = 1.0F / scratch.states[static_cast<size_t>(i)].sum;
+    const float inverse = 1.0F / scratch.states[i].sum;
     for (int64_t d = 0; d < dim; ++d) {
-      task.out[place(i) + d] = scratch.values[static_cast<size_t>(i * dim + d)] * inverse;
+      task.out[place(i) + d] = scratch.values[i * dim + d] * inverse;
     }
   }
 }
