@@ -14,6 +14,8 @@ namespace {
 // About 50 us of spinning: longer than any gap inside a decode step, short enough that an idle
 // chat costs nothing.
 constexpr int kSpins = 20000;
+// With more threads than processors who spins takes the place of who works.
+constexpr int kSpinsCrowded = 20;
 
 void pause_briefly() {
 #if defined(__x86_64__)
@@ -83,7 +85,9 @@ struct ThreadPool::Shared {
 };
 
 ThreadPool::ThreadPool(int threads)
-    : threads_(threads > 0 ? threads : available_processors()), shared_(new Shared) {
+    : threads_(threads > 0 ? threads : available_processors()),
+      spins_(threads_ > available_processors() ? kSpinsCrowded : kSpins),
+      shared_(new Shared) {
   for (int worker = 1; worker < threads_; ++worker) {
     workers_.emplace_back([this, worker] { work(worker); });
   }
@@ -105,7 +109,7 @@ void ThreadPool::work(int worker) {
   while (true) {
     int spins = 0;
     while (shared_->generation.load(std::memory_order_acquire) == seen) {
-      if (++spins < kSpins) {
+      if (++spins < spins_) {
         pause_briefly();
         continue;
       }
@@ -139,7 +143,7 @@ void ThreadPool::parallel(FunctionRef<void(int)> job) {
   job(0);
   for (int spins = 0; shared_->pending.load(std::memory_order_acquire) != 0;) {
     // More threads than processors: let the others have ours.
-    if (++spins < kSpins)
+    if (++spins < spins_)
       pause_briefly();
     else
       std::this_thread::yield();

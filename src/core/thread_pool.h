@@ -52,6 +52,7 @@ class ThreadPool {
   void work(int worker);
 
   int threads_;
+  int spins_;  // of a waiting thread, before it sleeps or lets others run
   std::unique_ptr<Shared> shared_;
   std::vector<std::jthread> workers_;
 };

@@ -23,18 +23,18 @@ constexpr int kDriverVersionMin = 13000;
   X(cuDriverGetVersion)                                                                            \
   X(cuGetErrorName)                                                                                \
   X(cuGetErrorString)                                                                              \
-  X(cuDeviceGetCount) X(cuDeviceGet) X(cuDeviceGetName) X(cuDeviceGetAttribute)                    \
-      X(cuDeviceTotalMem) X(cuDevicePrimaryCtxRetain) X(cuDevicePrimaryCtxRelease)                 \
-          X(cuCtxSetCurrent) X(cuMemGetInfo) X(cuStreamCreate) X(cuStreamDestroy)                  \
-              X(cuStreamSynchronize) X(cuMemAlloc) X(cuMemFree) X(cuMemsetD8Async)                 \
-                  X(cuMemcpyDtoDAsync) X(cuMemcpyHtoDAsync) X(cuMemcpyDtoHAsync) X(cuMemHostAlloc) \
-                      X(cuMemFreeHost) X(cuModuleLoadData) X(cuModuleUnload)                       \
-                          X(cuModuleGetFunction) X(cuFuncSetAttribute) X(cuLaunchKernelEx)         \
-                              X(cuStreamBeginCapture) X(cuStreamEndCapture)                        \
-                                  X(cuGraphInstantiateWithFlags) X(cuGraphDestroy)                 \
-                                      X(cuGraphExecDestroy) X(cuGraphLaunch) X(cuEventCreate)      \
-                                          X(cuEventRecord) X(cuEventSynchronize)                   \
-                                              X(cuEventElapsedTime) X(cuEventDestroy)
+  X(cuDeviceGetCount)                                                                              \
+  X(cuDeviceGet) X(cuDeviceGetName) X(cuDeviceGetAttribute) X(cuDeviceTotalMem)                    \
+      X(cuDevicePrimaryCtxRetain) X(cuDevicePrimaryCtxRelease) X(cuCtxSetCurrent) X(cuMemGetInfo)  \
+          X(cuStreamCreate) X(cuStreamDestroy) X(cuStreamSynchronize) X(cuMemAlloc) X(cuMemFree)   \
+              X(cuMemsetD8Async) X(cuMemcpyDtoDAsync) X(cuMemcpyHtoDAsync) X(cuMemcpyDtoHAsync)    \
+                  X(cuMemHostAlloc) X(cuMemFreeHost) X(cuModuleLoadData) X(cuModuleUnload)         \
+                      X(cuModuleGetFunction) X(cuFuncSetAttribute) X(cuLaunchKernelEx)             \
+                          X(cuStreamBeginCapture) X(cuStreamEndCapture)                            \
+                              X(cuGraphInstantiateWithFlags) X(cuGraphDestroy)                     \
+                                  X(cuGraphExecDestroy) X(cuGraphLaunch) X(cuEventCreate)          \
+                                      X(cuEventRecord) X(cuEventSynchronize) X(cuEventElapsedTime) \
+                                          X(cuEventDestroy)
 
 struct Driver {
   void* library = nullptr;
