@@ -18,23 +18,19 @@ constexpr int kDriverVersionMin = 13000;
 
 // The driver's functions that we call, under the names that cuda.h maps them to (cuMemAlloc is
 // cuMemAlloc_v2 and so on).
-#define MINKE_CUDA_FUNCTIONS(X)                                                                    \
-  X(cuInit)                                                                                        \
-  X(cuDriverGetVersion)                                                                            \
-  X(cuGetErrorName)                                                                                \
-  X(cuGetErrorString)                                                                              \
-  X(cuDeviceGetCount)                                                                              \
-  X(cuDeviceGet) X(cuDeviceGetName) X(cuDeviceGetAttribute) X(cuDeviceTotalMem)                    \
-      X(cuDevicePrimaryCtxRetain) X(cuDevicePrimaryCtxRelease) X(cuCtxSetCurrent) X(cuMemGetInfo)  \
-          X(cuStreamCreate) X(cuStreamDestroy) X(cuStreamSynchronize) X(cuMemAlloc) X(cuMemFree)   \
-              X(cuMemsetD8Async) X(cuMemcpyDtoDAsync) X(cuMemcpyHtoDAsync) X(cuMemcpyDtoHAsync)    \
-                  X(cuMemHostAlloc) X(cuMemFreeHost) X(cuModuleLoadData) X(cuModuleUnload)         \
-                      X(cuModuleGetFunction) X(cuFuncSetAttribute) X(cuLaunchKernelEx)             \
-                          X(cuStreamBeginCapture) X(cuStreamEndCapture)                            \
-                              X(cuGraphInstantiateWithFlags) X(cuGraphDestroy)                     \
-                                  X(cuGraphExecDestroy) X(cuGraphLaunch) X(cuEventCreate)          \
-                                      X(cuEventRecord) X(cuEventSynchronize) X(cuEventElapsedTime) \
-                                          X(cuEventDestroy)
+// clang-format off
+#define MINKE_CUDA_FUNCTIONS(X)                                                                   \
+  X(cuInit) X(cuDriverGetVersion) X(cuGetErrorName) X(cuGetErrorString) X(cuDeviceGetCount)       \
+  X(cuDeviceGet) X(cuDeviceGetName) X(cuDeviceGetAttribute) X(cuDeviceTotalMem)                   \
+  X(cuDevicePrimaryCtxRetain) X(cuDevicePrimaryCtxRelease) X(cuCtxSetCurrent) X(cuMemGetInfo)     \
+  X(cuStreamCreate) X(cuStreamDestroy) X(cuStreamSynchronize) X(cuMemAlloc) X(cuMemFree)          \
+  X(cuMemsetD8Async) X(cuMemcpyDtoDAsync) X(cuMemcpyHtoDAsync) X(cuMemcpyDtoHAsync)               \
+  X(cuMemHostAlloc) X(cuMemFreeHost) X(cuModuleLoadData) X(cuModuleUnload)                        \
+  X(cuModuleGetFunction) X(cuFuncSetAttribute) X(cuLaunchKernelEx) X(cuStreamBeginCapture)        \
+  X(cuStreamEndCapture) X(cuGraphInstantiateWithFlags) X(cuGraphDestroy) X(cuGraphExecDestroy)    \
+  X(cuGraphLaunch) X(cuEventCreate) X(cuEventRecord) X(cuEventSynchronize) X(cuEventElapsedTime)  \
+  X(cuEventDestroy)
+// clang-format on
 
 struct Driver {
   void* library = nullptr;
