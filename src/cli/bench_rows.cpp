@@ -60,10 +60,12 @@ double seconds_between(Clock::time_point from, Clock::time_point to) {
   return std::chrono::duration<double>(to - from).count();
 }
 
-// When each token of one sequence came. Written by the engine's thread until `done` is set.
+// When each token of one sequence came. Written by the engine's thread until `done` is set, by
+// which it is shared: the engine may still be about to leave set_value when the row is over.
 struct Track {
   std::vector<Clock::time_point> times;
-  std::promise<Result<Completion>> done;
+  std::shared_ptr<std::promise<Result<Completion>>> done =
+      std::make_shared<std::promise<Result<Completion>>>();
 };
 
 Result<std::vector<std::unique_ptr<Track>>> run_together(LocalEngine& engine, const BenchRow& row,
@@ -86,14 +88,14 @@ Result<std::vector<std::unique_ptr<Track>>> run_together(LocalEngine& engine, co
           seconds_between(track->times.front(), track->times.back()) > kDecodeSeconds;
       return long_enough ? TokenVerdict::kCancel : TokenVerdict::kContinue;
     };
-    request.on_done = [track](Result<Completion> result) {
-      track->done.set_value(std::move(result));
+    request.on_done = [done = track->done](Result<Completion> result) {
+      done->set_value(std::move(result));
     };
     engine.submit(std::move(request));
   }
   Status status;
   for (const auto& track : tracks) {
-    Result<Completion> result = track->done.get_future().get();
+    Result<Completion> result = track->done->get_future().get();
     if (!result && status) status = std::unexpected(std::move(result).error());
   }
   if (!status) return std::unexpected(std::move(status).error());

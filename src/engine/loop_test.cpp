@@ -302,8 +302,8 @@ void random_schedule(unsigned seed, int32_t pages) {
   loop_options.scheduler.prefill_chunk_shared = 1 + static_cast<int64_t>(random() % 50);
   loop_options.scheduler.sequences_max = 1 + static_cast<int64_t>(random() % 12);
   auto runner = std::make_unique<FakeRunner>(pages);
-  // So that some cancellations meet a step under way.
-  if (seed % 3 == 0) runner->step_time = std::chrono::microseconds(300);
+  // So that some cancellations meet a step under way; seldom, since it takes seconds.
+  if (seed % 12 == 4) runner->step_time = std::chrono::microseconds(300);
   Loop loop(loop_options, pages, std::move(runner));
   const std::vector<int32_t> shared = random_prompt(random, 260);
   struct Job {
@@ -311,13 +311,13 @@ void random_schedule(unsigned seed, int32_t pages) {
     SamplingOptions sampling;
     bool cancelled = false;
     uint64_t id = 0;
-    std::promise<Result<Completion>> promise;
     std::future<Result<Completion>> future;
   };
   std::vector<std::unique_ptr<Job>> jobs;
   for (int i = 0; i < 40; ++i) {
     auto job = std::make_unique<Job>();
-    job->future = job->promise.get_future();
+    const auto promise = std::make_shared<std::promise<Result<Completion>>>();
+    job->future = promise->get_future();
     job->prompt.assign(shared.begin(),
                        shared.begin() + static_cast<std::ptrdiff_t>(random() % 260));
     const std::vector<int32_t> own = random_prompt(random, 1 + random() % 120);
@@ -327,8 +327,8 @@ void random_schedule(unsigned seed, int32_t pages) {
     request.sampling.speculate = random() % 3 != 0;
     job->sampling = request.sampling;
     Job* raw = job.get();
-    request.on_done = [raw](Result<Completion> result) {
-      raw->promise.set_value(std::move(result));
+    request.on_done = [promise](Result<Completion> result) {
+      promise->set_value(std::move(result));
     };
     if (random() % 4 == 0) {
       request.logits_from = 1 + static_cast<int64_t>(random() % job->prompt.size());
@@ -394,12 +394,13 @@ TEST(Loop, PreemptionHappensAndChangesNothing) {
 }
 
 TEST(Loop, CancelEndsWithinAStep) {
-  auto runner = std::make_unique<FakeRunner>(20);
-  runner->step_time = std::chrono::microseconds(2000);
-  Loop loop(options(), 20, std::move(runner));
+  // Before the loop, so that its thread has left them when they go.
   std::promise<Completion> promise;
   std::promise<void> started;
   std::atomic<int64_t> position_seen = 0;
+  auto runner = std::make_unique<FakeRunner>(20);
+  runner->step_time = std::chrono::microseconds(2000);
+  Loop loop(options(), 20, std::move(runner));
   LoopRequest request = request_of({1, 2, 3}, 0.6, 1, 600);
   request.ignore_end = true;
   request.sampling.speculate = false;
@@ -413,8 +414,8 @@ TEST(Loop, CancelEndsWithinAStep) {
   };
   const uint64_t id = loop.submit(std::move(request));
   started.get_future().wait();
-  const int64_t at_cancel = position_seen;
   loop.cancel(id);
+  const int64_t at_cancel = position_seen;
   loop.cancel(987654);  // nobody
   const Completion completion = promise.get_future().get();
   EXPECT_EQ(completion.finish, FinishReason::kCancelled);
