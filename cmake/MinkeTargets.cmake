@@ -1,5 +1,9 @@
 # The three kinds of target that minke has: a room, a room's tests, a fuzz target.
 
+# What ./test asks for by name.
+add_custom_target(test_programs)
+add_custom_target(fuzz_programs)
+
 add_library(minke_options INTERFACE)
 target_include_directories(minke_options INTERFACE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/include)
 # No fused or reordered arithmetic that the source does not spell out: docs/numerics.md rests on it.
@@ -15,16 +19,15 @@ if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   target_compile_options(minke_options INTERFACE -Wno-deprecated-declarations)
 endif()
 if(MINKE_SANITIZE)
-  target_compile_options(minke_options INTERFACE -fsanitize=${MINKE_SANITIZE} -fno-omit-frame-pointer -g
+  target_compile_options(minke_options INTERFACE -fsanitize=${MINKE_SANITIZE} -fno-omit-frame-pointer
     -fno-sanitize-recover=all)
-  # Instrumented code confuses g++ 12's search for what is not set.
-  target_compile_options(minke_options INTERFACE -Wno-maybe-uninitialized)
   target_link_options(minke_options INTERFACE -fsanitize=${MINKE_SANITIZE})
 endif()
 if(MINKE_FUZZ)
-  target_compile_options(minke_options INTERFACE -fsanitize=fuzzer-no-link,address,undefined
-    -fno-sanitize-recover=all -g)
-  target_link_options(minke_options INTERFACE -fsanitize=address,undefined)
+  # Every object tells the fuzzer which way it went; without a fuzzer that costs little, and so the
+  # tests with AddressSanitizer and the fuzz targets are one build.
+  target_compile_options(minke_options INTERFACE -fsanitize=fuzzer-no-link)
+  target_link_options(minke_options INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 find_program(MINKE_LLD NAMES ld.lld ld.lld-19)
 if(MINKE_LLD AND NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
@@ -56,6 +59,7 @@ function(minke_tests name)
   endforeach()
   target_link_libraries(${name}_tests PRIVATE ${arg_LIBS} GTest::gmock GTest::gtest GTest::gtest_main)
   set_target_properties(${name}_tests PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+  add_dependencies(test_programs ${name}_tests)
   add_test(NAME ${name} COMMAND ${name}_tests)
 endfunction()
 
@@ -66,10 +70,14 @@ function(minke_fuzz name)
     return()
   endif()
   cmake_parse_arguments(arg "" "" "SOURCES;DEPS" ${ARGN})
+  if(NOT IS_DIRECTORY ${CMAKE_SOURCE_DIR}/tests/fuzz/${name})
+    message(FATAL_ERROR "fuzz_${name} has no corpus: expected the folder tests/fuzz/${name}")
+  endif()
   add_executable(fuzz_${name} ${arg_SOURCES})
   foreach(dep ${arg_DEPS})
     target_link_libraries(fuzz_${name} PRIVATE minke_${dep})
   endforeach()
   target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
   set_target_properties(fuzz_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
+  add_dependencies(fuzz_programs fuzz_${name})
 endfunction()

@@ -119,9 +119,14 @@ def main():
         os.environ["MINKE_TEST_MODELS"] = str(arguments.models.resolve())
     counts = Counts()
     wanted = arguments.rooms.split(",") if arguments.rooms else None
-    for program in sorted((arguments.build / "bin").glob("*_tests")):
-        if wanted is None or program.name.removesuffix("_tests") in wanted:
-            run_program(program.resolve(), arguments, counts)
+    programs = {program.name.removesuffix("_tests"): program
+                for program in sorted((arguments.build / "bin").glob("*_tests"))}
+    for room in wanted or programs:
+        if room in programs:
+            run_program(programs[room].resolve(), arguments, counts)
+        else:
+            counts.failed += 1
+            print(f"  FAILED   {room}: there is no program {arguments.build}/bin/{room}_tests")
     if not arguments.no_cli:
         started = time.monotonic()
         models = arguments.models.resolve() if arguments.models else None
