@@ -98,7 +98,8 @@ class Bench : public Command {
     const auto started = std::chrono::steady_clock::now();
     MINKE_ASSIGN(const auto engine, load_local_engine(engine_flags_, path, console));
     load_s_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-    cost_ = model_cost(file, config, engine->memory().kv_token_bytes);
+    cost_ = model_cost(file, config, engine->memory().kv_token_bytes,
+                       engine_flags_.engine_options(path).kv);
     MINKE_ASSIGN(const std::vector<RowResult> results, measure_rows(*engine, rows, console));
     if (json_) {
       console->out(json_line(as_json(results)));

@@ -183,7 +183,7 @@ TEST(Roofline, ADecodeStepIsBoundByMemoryAndALargeBatchByArithmetic) {
                        .head_bytes = 200'000'000,
                        .layer_int8 = 2.6e9,
                        .head_int8 = 0.4e9,
-                       .attention_ops = 172'032,
+                       .attention_bf16 = 172'032,
                        .kv_token_bytes = 28'672};
   const Peaks peaks{50e9, 2000e9, 900e9, 500e9};
   const Limit one = least_time(decode_work(cost, 1, 0), peaks);

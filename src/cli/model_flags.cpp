@@ -48,6 +48,10 @@ void EngineFlags::declare(OptionList* options) {
              {uint64_t{1} << 20, uint64_t{1} << 50}, &memory)
       .default_text = "what is free";
   options
+      ->choice("--kv", "What the cache keeps keys and values in; q8 takes about half the memory",
+               {"bf16", "q8"}, &kv)
+      .default_text = "bf16";
+  options
       ->integer("--prefill-chunk", "Prompt tokens that a forward pass takes at most", {1, 1 << 14},
                 &prefill_chunk)
       .default_text = "512";
@@ -59,6 +63,7 @@ EngineOptions EngineFlags::engine_options(std::string path) const {
   options.threads = static_cast<int>(threads.value_or(0));
   options.context_tokens = context.value_or(0);
   options.memory_bytes = memory.value_or(0);
+  options.kv = kv == "q8" ? KvFormat::kQ8 : KvFormat::kBf16;
   if (prefill_chunk) options.prefill_chunk = *prefill_chunk;
   if (device == "cpu") options.device = Device::kCpu;
   if (device == "cuda") options.device = Device::kCuda;

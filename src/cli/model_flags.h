@@ -20,13 +20,14 @@ Result<std::string> model_path(const std::optional<std::string>& name);
 // something written like one.
 bool looks_like_model(const std::string& word);
 
-// --device --threads --ctx --memory --prefill-chunk
+// --device --threads --ctx --memory --kv --prefill-chunk
 struct EngineFlags {
   std::optional<int64_t> threads;
   std::optional<int64_t> context;
   std::optional<int64_t> prefill_chunk;
   std::optional<uint64_t> memory;
   std::optional<std::string> device;
+  std::optional<std::string> kv;
 
   void declare(OptionList* options);
   EngineOptions engine_options(std::string path) const;

@@ -5,11 +5,18 @@
 
 namespace minke::cli {
 
-ModelCost model_cost(const GgufFile& file, const ModelConfig& config, uint64_t kv_token_bytes) {
+ModelCost model_cost(const GgufFile& file, const ModelConfig& config, uint64_t kv_token_bytes,
+                     KvFormat kv) {
   ModelCost cost;
   cost.kv_token_bytes = kv_token_bytes;
   // A score and a share of the sum: each a multiplication and an addition for every element.
-  cost.attention_ops = 4.0 * static_cast<double>(config.layers * config.heads * config.head_dim);
+  const double attention =
+      4.0 * static_cast<double>(config.layers * config.heads * config.head_dim);
+  if (kv == KvFormat::kQ8) {
+    cost.attention_int8 = 2 * attention;
+  } else {
+    cost.attention_bf16 = attention;
+  }
   // A tied embedding table is the output matrix too; an untied one is read a row a token.
   const std::string_view head =
       file.find("output.weight") != nullptr ? "output.weight" : "token_embd.weight";
@@ -39,10 +46,10 @@ Work prefill_work(const ModelCost& cost, int64_t tokens, int64_t chunk) {
                   static_cast<double>(end) * static_cast<double>(cost.kv_token_bytes);
   }
   work.bytes += static_cast<double>(cost.head_bytes);
-  work.int8_ops = n * cost.layer_int8 + cost.head_int8;
+  const double pairs = n * (n + 1) / 2;  // token i attends to i + 1 tokens
+  work.int8_ops = n * cost.layer_int8 + cost.head_int8 + pairs * cost.attention_int8;
   work.fp32_ops = n * cost.layer_fp32 + cost.head_fp32;
-  // Token i attends to i + 1 tokens.
-  work.bf16_ops = n * cost.layer_bf16 + cost.head_bf16 + n * (n + 1) / 2 * cost.attention_ops;
+  work.bf16_ops = n * cost.layer_bf16 + cost.head_bf16 + pairs * cost.attention_bf16;
   return work;
 }
 
@@ -51,9 +58,9 @@ Work decode_work(const ModelCost& cost, int64_t sequences, double context) {
   Work work;
   work.bytes = static_cast<double>(cost.layer_bytes + cost.head_bytes) +
                n * context * static_cast<double>(cost.kv_token_bytes);
-  work.int8_ops = n * (cost.layer_int8 + cost.head_int8);
+  work.int8_ops = n * (cost.layer_int8 + cost.head_int8 + context * cost.attention_int8);
   work.fp32_ops = n * (cost.layer_fp32 + cost.head_fp32);
-  work.bf16_ops = n * (cost.layer_bf16 + cost.head_bf16 + context * cost.attention_ops);
+  work.bf16_ops = n * (cost.layer_bf16 + cost.head_bf16 + context * cost.attention_bf16);
   return work;
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "io/gguf.h"
+#include "minke/engine.h"
 #include "models/model.h"
 
 namespace minke::cli {
@@ -25,11 +26,13 @@ struct ModelCost {
   // int8 for the quantised ones.
   double layer_int8 = 0, layer_bf16 = 0, layer_fp32 = 0;
   double head_int8 = 0, head_bf16 = 0, head_fp32 = 0;
-  // Attention of one token to one token of context, in all layers.
-  double attention_ops = 0;
+  // Attention of one token to one token of context, in all layers, by the cache's arithmetic: bf16,
+  // or for a cache of integers, 16 bits, which count as two operations of eight.
+  double attention_bf16 = 0, attention_int8 = 0;
   uint64_t kv_token_bytes = 0;
 };
-ModelCost model_cost(const GgufFile& file, const ModelConfig& config, uint64_t kv_token_bytes);
+ModelCost model_cost(const GgufFile& file, const ModelConfig& config, uint64_t kv_token_bytes,
+                     KvFormat kv);
 
 struct Work {
   double bytes = 0;

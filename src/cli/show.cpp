@@ -19,16 +19,18 @@
 #include "io/model_cache.h"
 #include "kernels/cuda/driver.h"
 #include "kernels/kernels.h"
+#include "kernels/kv_store.h"
 #include "models/registry.h"
 
 namespace minke::cli {
 
 namespace {
 
-// What one token of context costs in the cache (F16), by the plain formula of grouped attention.
-uint64_t kv_bytes_per_token(const ModelInfo& info) {
-  return static_cast<uint64_t>(info.layers) * static_cast<uint64_t>(info.kv_heads) *
-         static_cast<uint64_t>(info.head_dim) * 4;
+// What one token of context costs in the cache, by the plain layout of grouped attention.
+uint64_t kv_bytes_per_token(const ModelInfo& info, KvDtype dtype) {
+  return KvSpec{
+      .layers = info.layers, .kv_heads = info.kv_heads, .head_dim = info.head_dim, .dtype = dtype}
+      .token_bytes();
 }
 
 class Show : public Command {
@@ -195,7 +197,7 @@ class Show : public Command {
   }
 
   static std::string memory_words(const ModelInfo& info) {
-    const uint64_t token = kv_bytes_per_token(info);
+    const uint64_t token = kv_bytes_per_token(info, KvDtype::kBF16);
     const auto with = [&](int64_t tokens) {
       return human_bytes(
           static_cast<int64_t>(info.tensor_bytes + token * static_cast<uint64_t>(tokens)));
@@ -208,6 +210,8 @@ class Show : public Command {
     if (info.context > some) {
       out += fmt::format(", {} with {}", with(info.context), with_commas(info.context));
     }
+    out += fmt::format("; {} a token with --kv q8",
+                       human_bytes(static_cast<int64_t>(kv_bytes_per_token(info, KvDtype::kQ8))));
     return out;
   }
 
@@ -263,7 +267,9 @@ class Show : public Command {
                   {"repeat_penalty", s.repeat_penalty},
                   {"source", sampling.source}}},
                 {"memory",
-                 {{"weights_bytes", info.tensor_bytes}, {"token_bytes", kv_bytes_per_token(info)}}},
+                 {{"weights_bytes", info.tensor_bytes},
+                  {"token_bytes", kv_bytes_per_token(info, KvDtype::kBF16)},
+                  {"token_bytes_q8", kv_bytes_per_token(info, KvDtype::kQ8)}}},
                 {"complete", info.complete}};
     if (metadata_) {
       out["metadata"] = Json::object();

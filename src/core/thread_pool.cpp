@@ -170,6 +170,19 @@ void ThreadPool::parallel_for(int64_t count, int64_t grain,
   });
 }
 
+void ThreadPool::parallel_each(int64_t count, FunctionRef<void(int64_t)> job) {
+  if (count <= 0) return;
+  if (threads_ == 1 || count == 1) {
+    const FlushDenormals flush;
+    for (int64_t index = 0; index < count; ++index) job(index);
+    return;
+  }
+  std::atomic<int64_t> next{0};
+  parallel([&](int) {
+    for (int64_t index; (index = next.fetch_add(1, std::memory_order_relaxed)) < count;) job(index);
+  });
+}
+
 int available_processors() {
   cpu_set_t set;
   CPU_ZERO(&set);

@@ -47,6 +47,10 @@ class ThreadPool {
   // as workers become free. Runs on the caller alone when one run is all there is.
   void parallel_for(int64_t count, int64_t grain, FunctionRef<void(int64_t, int64_t)> job);
 
+  // job(index) for each index in [0, count), handed out one by one, in order, as workers become
+  // free: for pieces of work that are few, long and uneven.
+  void parallel_each(int64_t count, FunctionRef<void(int64_t)> job);
+
  private:
   struct Shared;
   void work(int worker);

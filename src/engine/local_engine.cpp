@@ -38,6 +38,9 @@ Status check_options(const EngineOptions& options) {
   MINKE_TRY(range("threads (--threads)", options.threads, 0, kThreadsMax));
   MINKE_TRY(range("prefill_chunk (--prefill-chunk)", options.prefill_chunk, 1, kPrefillChunkMax));
   MINKE_TRY(range("batch_sequences_max", options.batch_sequences_max, 1, kSequencesMax));
+  if (options.device == Device::kCuda && options.kv == KvFormat::kQ8) {
+    return misuse("the GPU keeps its cache in bf16 only: leave out --kv q8, or take --device cpu");
+  }
   if (options.context_tokens < 0) {
     return misuse(
         fmt::format("the context (--ctx) must be at least 1 token, or 0 for the model's "
@@ -45,6 +48,10 @@ Status check_options(const EngineOptions& options) {
                     options.context_tokens));
   }
   return {};
+}
+
+KvDtype kv_dtype(const EngineOptions& options) {
+  return options.kv == KvFormat::kQ8 ? KvDtype::kQ8 : KvDtype::kBF16;
 }
 
 // What a step of `rows` rows holds at its widest place, and its logits. An estimate: a
@@ -288,7 +295,7 @@ Status read_text_side(Parts& parts, const ModelConfig& config) {
 }
 
 Status plan(Parts& parts, const ModelConfig& config, uint64_t weights, uint64_t available) {
-  const uint64_t page_bytes = make_model(config)->kv_spec(KvDtype::kBF16).page_bytes();
+  const uint64_t page_bytes = make_model(config)->kv_spec(kv_dtype(parts.options)).page_bytes();
   const uint64_t activations = activation_bytes(config, parts.options);
   MINKE_ASSIGN(parts.plan, plan_memory({.budget = parts.options.memory_bytes,
                                         .available = available,
@@ -309,7 +316,7 @@ Status plan(Parts& parts, const ModelConfig& config, uint64_t weights, uint64_t 
 // The Ops that the options ask for; returns the memory that is free where it computes.
 Result<uint64_t> open_device(Parts& parts) {
   const EngineOptions& options = parts.options;
-  if (options.device != Device::kCpu) {
+  if (options.device != Device::kCpu && options.kv == KvFormat::kBf16) {
     Result<std::unique_ptr<CudaOps>> cuda = CudaOps::create(options.threads);
     if (cuda) {
       CudaDevice& device = (*cuda)->device();
@@ -357,7 +364,7 @@ Status load_parts(Parts& parts) {
   const Status weights = load_weights(parts, config, is_given_up);
   MINKE_TRY(text_side.get());
   MINKE_TRY(weights);
-  MINKE_ASSIGN(KvStore kv, KvStore::create(parts.model->kv_spec(KvDtype::kBF16),
+  MINKE_ASSIGN(KvStore kv, KvStore::create(parts.model->kv_spec(kv_dtype(options)),
                                            parts.plan.kv_pages, parts.ops->memory()));
 
   LoopOptions loop;

@@ -66,12 +66,27 @@ TEST(LocalEngine, LoadsAndReports) {
   EXPECT_EQ((*engine)->detokenize((*engine)->tokenize("then in", false)), "then in");
 }
 
+TEST(LocalEngine, ACacheOfIntegersTakesLittleMoreThanHalfTheMemory) {
+  const auto bf16 = Engine::load({.model = tiny("llama.gguf")});
+  const auto q8 = Engine::load({.model = tiny("llama.gguf"), .kv = KvFormat::kQ8});
+  ASSERT_TRUE(bf16);
+  ASSERT_TRUE(q8);
+  const MemoryReport memory = (*q8)->memory();
+  EXPECT_EQ(memory.kv_cache, memory.kv_token_bytes * static_cast<uint64_t>(memory.kv_cache_tokens));
+  // Two layers, two heads, 16 dimensions of K and V, and their two steps.
+  EXPECT_EQ((*bf16)->memory().kv_token_bytes, 2u * 2 * 16 * 2 * 2);
+  EXPECT_EQ(memory.kv_token_bytes, 2u * 2 * (16 * 2 + 2 * 2));
+}
+
 TEST(LocalEngine, EachBadOptionHasItsSentence) {
   EXPECT_THAT(load_error({.model = tiny("nothing.gguf")}), HasSubstr("nothing.gguf"));
   EXPECT_THAT(load_error({.model = tiny("llama.json")}), HasSubstr("llama.json"));
   EXPECT_THAT(load_error({.model = ""}), ::testing::Not("no error"));
   EXPECT_THAT(load_error({.model = tiny("llama.gguf"), .threads = -1}), HasSubstr("--threads"));
   EXPECT_THAT(load_error({.model = tiny("llama.gguf"), .context_tokens = -5}), HasSubstr("--ctx"));
+  EXPECT_THAT(
+      load_error({.model = tiny("llama.gguf"), .kv = KvFormat::kQ8, .device = Device::kCuda}),
+      HasSubstr("--kv q8"));
   EXPECT_THAT(load_error({.model = tiny("llama.gguf"), .context_tokens = 300}),
               HasSubstr("trained for 256"));
   EXPECT_THAT(load_error({.model = tiny("llama.gguf"), .prefill_chunk = 0}),

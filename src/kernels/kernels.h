@@ -77,7 +77,23 @@ struct Kernels {
                    int64_t head_dim, int64_t token_in_page);
   // All heads that read `kv_head`, rows [row_begin, row_end) of the task.
   void (*attention)(const AttentionTask& task, int64_t kv_head, int64_t row_begin, int64_t row_end);
+  // The same in two steps, for a few rows and many keys: pages [page_begin, page_end) of keys, each
+  // apart, then all of them together. `found` has room for all pages, page_floats(task) floats
+  // each; attention_join overwrites the first.
+  void (*attention_pages)(const AttentionTask& task, int64_t kv_head, int64_t page_begin,
+                          int64_t page_end, float* found);
+  void (*attention_join)(const AttentionTask& task, int64_t kv_head, float* found);
 };
+
+// What attention_pages finds in a page: of each query (row by row, the heads of a kv head together)
+// the maximum of the scores, the sum of the weights and the weighted sum of the values: [queries],
+// [queries], [queries][head_dim]. Queries that do not see the page are left out.
+inline int64_t page_floats(const AttentionTask& task) {
+  return task.rows * (task.heads / task.kv_heads) * (task.head_dim + 2);
+}
+inline int64_t key_pages(const AttentionTask& task) {
+  return (task.first_position + task.rows + kKvPageTokens - 1) / kKvPageTokens;
+}
 
 const Kernels& reference_kernels();
 // nullptr where this processor, or this build, has none.

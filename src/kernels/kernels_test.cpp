@@ -317,71 +317,176 @@ TEST_P(FastKernels, ElementwiseMatchesReference) {
   }
 }
 
+struct AttentionShape {
+  int64_t heads, kv_heads, head_dim;
+};
+
+// Random keys, values and queries, and a cache for them.
+struct AttentionProblem {
+  AttentionProblem(const AttentionShape& s, KvDtype dtype, int64_t past_tokens, int64_t row_count)
+      : shape(s), past(past_tokens), rows(row_count) {
+    const auto width = static_cast<size_t>(s.kv_heads * s.head_dim);
+    k = random_values(21, width * static_cast<size_t>(past + rows));
+    v = random_values(22, width * static_cast<size_t>(past + rows));
+    q = random_values(23, static_cast<size_t>(rows * s.heads * s.head_dim));
+    auto made = KvStore::create(
+        {.layers = 2, .kv_heads = s.kv_heads, .head_dim = s.head_dim, .dtype = dtype}, 12);
+    EXPECT_TRUE(made.has_value());
+    kv = *std::move(made);
+    // What lies in a page from before is not to be seen, not even as NaN in a step.
+    for (int32_t page = 0; page < 12; ++page) {
+      const int fill = dtype == KvDtype::kQ8 ? 0xff : 0x3f;
+      std::memset(kv.head_page(1, page, 0), fill,
+                  kv.spec().head_page_bytes() * static_cast<size_t>(s.kv_heads));
+    }
+  }
+
+  void store(const Kernels& kernels) {
+    for (int64_t position = 0; position < past + rows; ++position) {
+      for (int64_t head = 0; head < shape.kv_heads; ++head) {
+        const int64_t at = (position * shape.kv_heads + head) * shape.head_dim;
+        kernels.store_kv(k.data() + at, v.data() + at, kv.spec().dtype,
+                         kv.head_page(1, pages[static_cast<size_t>(position / 64)], head),
+                         shape.head_dim, position % 64);
+      }
+    }
+  }
+  std::vector<std::byte> page_bytes() const {
+    std::vector<std::byte> all;
+    for (int32_t page = 0; page < 12; ++page) {
+      const std::byte* from = kv.head_page(1, page, 0);
+      all.insert(all.end(), from,
+                 from + kv.spec().head_page_bytes() * static_cast<size_t>(shape.kv_heads));
+    }
+    return all;
+  }
+  AttentionTask task(std::vector<float>& out) const {
+    out.assign(q.size(), -1.0F);
+    return {.q = q.data(),
+            .out = out.data(),
+            .rows = rows,
+            .first_position = past,
+            .kv = &kv,
+            .layer = 1,
+            .pages = pages,
+            .heads = shape.heads,
+            .kv_heads = shape.kv_heads,
+            .head_dim = shape.head_dim,
+            .scale = 0.3F};
+  }
+
+  AttentionShape shape;
+  int64_t past, rows;
+  std::vector<float> k, v, q;
+  KvStore kv;
+  std::vector<int32_t> pages = {3, 1, 6, 0, 7, 11, 2, 9, 10};
+};
+
+// In two pieces, as threads would take them.
+std::vector<float> attend_in_pieces(const Kernels& kernels, const AttentionProblem& p,
+                                    ThreadPool& pool) {
+  std::vector<float> out;
+  const AttentionTask task = p.task(out);
+  pool.parallel_for(1, 1, [&](int64_t, int64_t) {
+    for (int64_t head = 0; head < p.shape.kv_heads; ++head) {
+      kernels.attention(task, head, 0, 2);
+      kernels.attention(task, head, 2, p.rows);
+    }
+  });
+  return out;
+}
+
+std::vector<float> attend_by_pages(const Kernels& kernels, const AttentionProblem& p,
+                                   ThreadPool& pool) {
+  std::vector<float> out;
+  const AttentionTask task = p.task(out);
+  const int64_t pages = key_pages(task);
+  std::vector<float> found(static_cast<size_t>(pages * page_floats(task)),
+                           std::numeric_limits<float>::quiet_NaN());
+  pool.parallel_for(1, 1, [&](int64_t, int64_t) {
+    for (int64_t head = 0; head < p.shape.kv_heads; ++head) {
+      kernels.attention_pages(task, head, pages / 2, pages, found.data());
+      kernels.attention_pages(task, head, 0, pages / 2, found.data());
+      kernels.attention_join(task, head, found.data());
+    }
+  });
+  return out;
+}
+
 TEST_P(FastKernels, AttentionMatchesReference) {
   ThreadPool pool(1);
-  struct Shape {
-    int64_t heads, kv_heads, head_dim;
-  };
-  for (const Shape s :
-       {Shape{12, 2, 128}, Shape{9, 3, 64}, Shape{4, 4, 16}, Shape{7, 1, 80}, Shape{2, 1, 6}}) {
-    for (const int64_t past : {0, 1, 63, 64, 150}) {
-      const int64_t rows = past == 150 ? 70 : 5;
-      auto kv = KvStore::create({.layers = 2, .kv_heads = s.kv_heads, .head_dim = s.head_dim}, 8);
-      ASSERT_TRUE(kv.has_value());
-      const std::vector<int32_t> pages = {3, 1, 6, 0};
-      const auto width = static_cast<size_t>(s.kv_heads * s.head_dim);
-      const std::vector<float> k = random_values(21, width * static_cast<size_t>(past + rows));
-      const std::vector<float> v = random_values(22, width * static_cast<size_t>(past + rows));
-      const std::vector<float> q =
-          random_values(23, static_cast<size_t>(rows * s.heads * s.head_dim));
-      std::vector<float> got(q.size(), -1.0F), want(q.size(), -2.0F);
-      const auto run = [&](const Kernels& kernels, std::vector<float>& out) {
-        for (int64_t position = 0; position < past + rows; ++position) {
-          for (int64_t head = 0; head < s.kv_heads; ++head) {
-            const int64_t at = (position * s.kv_heads + head) * s.head_dim;
-            kernels.store_kv(k.data() + at, v.data() + at, KvDtype::kBF16,
-                             kv->head_page(1, pages[static_cast<size_t>(position / 64)], head),
-                             s.head_dim, position % 64);
-          }
+  for (const KvDtype dtype : {KvDtype::kBF16, KvDtype::kQ8}) {
+    for (const AttentionShape s :
+         {AttentionShape{12, 2, 128}, AttentionShape{9, 3, 64}, AttentionShape{4, 4, 16},
+          AttentionShape{7, 1, 80}, AttentionShape{2, 1, 6}, AttentionShape{5, 1, 34}}) {
+      for (const int64_t past : {0, 1, 63, 64, 150, 253, 510}) {
+        AttentionProblem p(s, dtype, past, past == 150 ? 70 : 5);
+        const std::string what = std::string(kv_dtype_name(dtype)) + ", " +
+                                 std::to_string(s.heads) + " heads of " +
+                                 std::to_string(s.head_dim) + " after " + std::to_string(past);
+        p.store(*GetParam());
+        const std::vector<std::byte> pages = p.page_bytes();
+        const std::vector<float> got = attend_in_pieces(*GetParam(), p, pool);
+        const std::vector<float> apart = attend_by_pages(*GetParam(), p, pool);
+        p.store(reference_kernels());
+        EXPECT_TRUE(pages == p.page_bytes()) << "pages, " << what;
+        const std::vector<float> want = attend_in_pieces(reference_kernels(), p, pool);
+        for (const float value : want) ASSERT_TRUE(std::isfinite(value)) << what;
+        expect_same_bits(got, want, what);
+        expect_same_bits(apart, want, what + ", by pages");
+        if (GetParam() == available_kernels().back()) {
+          expect_same_bits(attend_by_pages(reference_kernels(), p, pool), want,
+                           what + ", reference by pages");
         }
-        AttentionTask task = {.q = q.data(),
-                              .out = out.data(),
-                              .rows = rows,
-                              .first_position = past,
-                              .kv = &*kv,
-                              .layer = 1,
-                              .pages = pages,
-                              .heads = s.heads,
-                              .kv_heads = s.kv_heads,
-                              .head_dim = s.head_dim,
-                              .scale = 0.3F};
-        pool.parallel_for(1, 1, [&](int64_t, int64_t) {
-          for (int64_t head = 0; head < s.kv_heads; ++head) {
-            // In two pieces, as threads would take them.
-            kernels.attention(task, head, 0, 2);
-            kernels.attention(task, head, 2, rows);
-          }
-        });
-      };
-      run(reference_kernels(), want);
-      run(*GetParam(), got);
-      expect_same_bits(got, want,
-                       std::to_string(s.heads) + " heads of " + std::to_string(s.head_dim) +
-                           " after " + std::to_string(past));
+      }
     }
   }
 }
 
-TEST(ReferenceKernels, AttentionIsSoftmaxOverRoundedKeys) {
-  constexpr int64_t kDim = 16, kKeys = 100;
-  auto kv = KvStore::create({.layers = 1, .kv_heads = 1, .head_dim = kDim}, 2);
+// A cache of integers meets rows that have no largest value, or no value but zero.
+TEST_P(FastKernels, StoreOfOddRowsMatchesReference) {
+  constexpr int64_t kDim = 72;
+  std::vector<float> x = random_values(31, kDim);
+  const auto store = [&](const Kernels& kernels) {
+    auto kv =
+        KvStore::create({.layers = 1, .kv_heads = 1, .head_dim = kDim, .dtype = KvDtype::kQ8}, 1);
+    std::byte* page = kv->head_page(0, 0, 0);
+    kernels.store_kv(x.data(), x.data(), KvDtype::kQ8, page, kDim, 5);
+    return std::vector<std::byte>(page, page + kv->spec().head_page_bytes());
+  };
+  for (const float odd : {0.0F, 1e-38F, 1e30F, 3e38F, std::numeric_limits<float>::infinity(),
+                          std::numeric_limits<float>::quiet_NaN()}) {
+    for (int64_t d = 32; d < 48; ++d) x[static_cast<size_t>(d)] = odd;
+    EXPECT_TRUE(store(*GetParam()) == store(reference_kernels())) << odd;
+  }
+}
+
+// Not a number in a key or a value must not come out as one that looks right.
+TEST_P(FastKernels, AttentionPassesNanOn) {
+  ThreadPool pool(1);
+  for (const KvDtype dtype : {KvDtype::kBF16, KvDtype::kQ8}) {
+    for (const bool in_key : {false, true}) {
+      AttentionProblem p({.heads = 2, .kv_heads = 1, .head_dim = 64}, dtype, 70, 3);
+      (in_key ? p.k : p.v)[40 * 64 + 7] = std::numeric_limits<float>::quiet_NaN();
+      p.store(*GetParam());
+      const std::vector<float> got = attend_in_pieces(*GetParam(), p, pool);
+      for (size_t row = 0; row < 6; ++row) {
+        EXPECT_TRUE(std::isnan(got[row * 64 + 7])) << kv_dtype_name(dtype) << " row " << row;
+      }
+    }
+  }
+}
+
+void expect_softmax_over_rounded_keys(KvDtype dtype, double bound) {
+  constexpr int64_t kDim = 48, kKeys = 300;
+  auto kv = KvStore::create({.layers = 1, .kv_heads = 1, .head_dim = kDim, .dtype = dtype}, 5);
   ASSERT_TRUE(kv.has_value());
   const std::vector<float> k = random_values(1, kDim * kKeys, 0.3);
   const std::vector<float> v = random_values(2, kDim * kKeys, 0.3);
   const std::vector<float> q = random_values(3, kDim, 0.3);
-  const std::vector<int32_t> pages = {1, 0};
+  const std::vector<int32_t> pages = {1, 0, 4, 2, 3};
   for (int64_t j = 0; j < kKeys; ++j) {
-    reference_kernels().store_kv(k.data() + j * kDim, v.data() + j * kDim, KvDtype::kBF16,
+    reference_kernels().store_kv(k.data() + j * kDim, v.data() + j * kDim, dtype,
                                  kv->head_page(0, pages[static_cast<size_t>(j / 64)], 0), kDim,
                                  j % 64);
   }
@@ -414,8 +519,13 @@ TEST(ReferenceKernels, AttentionIsSoftmaxOverRoundedKeys) {
     }
   }
   for (size_t d = 0; d < kDim; ++d) {
-    EXPECT_NEAR(static_cast<double>(out[d]), want[d] / total, 0.02);
+    EXPECT_NEAR(static_cast<double>(out[d]), want[d] / total, bound) << kv_dtype_name(dtype);
   }
+}
+
+TEST(ReferenceKernels, AttentionIsSoftmaxOverRoundedKeys) {
+  expect_softmax_over_rounded_keys(KvDtype::kBF16, 0.02);
+  expect_softmax_over_rounded_keys(KvDtype::kQ8, 0.02);
 }
 
 TEST(ReferenceKernels, ExpIsWithinTwoUlp) {

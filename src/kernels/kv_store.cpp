@@ -1,6 +1,7 @@
 #include "kernels/kv_store.h"
 
 #include "core/check.h"
+#include "kernels/kv_page.h"
 
 namespace minke {
 
@@ -8,13 +9,17 @@ const char* kv_dtype_name(KvDtype dtype) {
   switch (dtype) {
     case KvDtype::kBF16:
       return "bf16";
+    case KvDtype::kQ8:
+      return "q8";
   }
   return "?";
 }
 
 size_t KvSpec::head_page_bytes() const {
-  CHECK(dtype == KvDtype::kBF16);
-  return static_cast<size_t>(2 * head_dim * kKvPageTokens) * 2;
+  const auto values = static_cast<size_t>(2 * head_dim * kKvPageTokens);
+  if (dtype == KvDtype::kBF16) return values * sizeof(uint16_t);
+  const int64_t steps_of_token = kv_groups(head_dim) + 1;
+  return values + static_cast<size_t>(steps_of_token * kKvPageTokens) * sizeof(uint16_t);
 }
 
 size_t KvSpec::page_bytes() const {

@@ -15,7 +15,7 @@ namespace minke {
 // Also the length of a split in attention's definition (docs/numerics.md): a page is a split.
 inline constexpr int64_t kKvPageTokens = 64;
 
-enum class KvDtype : uint8_t { kBF16 };
+enum class KvDtype : uint8_t { kBF16, kQ8 };
 const char* kv_dtype_name(KvDtype dtype);
 
 struct KvSpec {

@@ -11,9 +11,10 @@
 namespace minke {
 namespace {
 
-void expect_contract(const std::string& path, size_t count, bool with_reference) {
+void expect_contract(const std::string& path, size_t count, bool with_reference,
+                     KvDtype dtype = KvDtype::kBF16) {
   std::vector<const Kernels*> sets = available_kernels();
-  ForwardModel model(path, *sets.back(), 1);
+  ForwardModel model(path, *sets.back(), 1, dtype);
   const std::vector<int32_t> tokens = some_tokens(count, model.vocab(), 1);
   const std::vector<int32_t> pages = {5, 2, 9};
   const std::vector<float> want = model.in_chunks(tokens, tokens.size(), pages);
@@ -50,14 +51,49 @@ void expect_contract(const std::string& path, size_t count, bool with_reference)
               "after a prefix hit");
 
   for (const int threads : {2, 3}) {
-    ForwardModel other(path, *sets.back(), threads);
+    ForwardModel other(path, *sets.back(), threads, dtype);
     expect_same(other.in_chunks(tokens, tokens.size(), pages), want,
                 std::to_string(threads) + " threads");
   }
   for (const Kernels* set : sets) {
     if (set == sets.back() || (set == sets.front() && !with_reference)) continue;
-    ForwardModel other(path, *set, 2);
+    ForwardModel other(path, *set, 2, dtype);
     expect_same(other.in_chunks(tokens, tokens.size(), pages), want, set->name);
+  }
+}
+
+// Long enough that threads share the pages of keys of one sequence that writes on.
+void expect_contract_over_pages(const std::string& path, KvDtype dtype) {
+  const std::vector<const Kernels*> sets = available_kernels();
+  std::vector<int32_t> pages(5);
+  std::iota(pages.begin(), pages.end(), 3);
+  std::vector<float> want;
+  for (const Kernels* set : sets) {
+    for (const int threads : {1, 2, 3}) {
+      // The reference takes its time; kernels_test.cpp has it over pages.
+      if (set == sets.front() && sets.size() > 1) continue;
+      ForwardModel model(path, *set, threads, dtype);
+      const std::vector<int32_t> tokens = some_tokens(4 * kKvPageTokens + 40, model.vocab(), 1);
+      if (want.empty()) want = model.in_chunks(tokens, tokens.size(), pages);
+      const std::string what = std::string(set->name) + ", " + kv_dtype_name(dtype) + ", " +
+                               std::to_string(threads) + " threads";
+      expect_same(model.in_chunks(tokens, 250, pages), want, what + ", chunks of 250");
+      // The last tokens once more, one by one and in a few rows.
+      const size_t from = tokens.size() - 12;
+      for (const size_t chunk : {size_t{1}, size_t{3}}) {
+        for (size_t at = from; at < tokens.size(); at += chunk) {
+          const size_t end = std::min(tokens.size(), at + chunk);
+          const auto vocab = static_cast<size_t>(model.vocab());
+          expect_same(model.step({{.tokens = {tokens.begin() + static_cast<long>(at),
+                                              tokens.begin() + static_cast<long>(end)},
+                                   .first_position = static_cast<int64_t>(at),
+                                   .pages = pages}}),
+                      {want.begin() + static_cast<long>(at * vocab),
+                       want.begin() + static_cast<long>(end * vocab)},
+                      what + ", " + std::to_string(chunk) + " at a time");
+        }
+      }
+    }
   }
 }
 
@@ -69,6 +105,7 @@ TEST_P(Contract, HoldsOnTinyModels) {
   const Status written = write_synth({.shape = shape, .quant = quant}, path, {});
   ASSERT_TRUE(written.has_value()) << written.error().message;
   expect_contract(path, 70, true);
+  expect_contract(path, 70, false, KvDtype::kQ8);
   std::filesystem::remove(path);
 }
 
@@ -84,16 +121,27 @@ INSTANTIATE_TEST_SUITE_P(Quants, Contract,
                            return name;
                          });
 
+TEST(ContractOverPages, HoldsInBothCaches) {
+  const std::string path = testing::TempDir() + "minke-contract-pages.gguf";
+  const Status written = write_synth({.shape = "tiny-llama", .quant = "Q4_0"}, path, {});
+  ASSERT_TRUE(written.has_value()) << written.error().message;
+  expect_contract_over_pages(path, KvDtype::kBF16);
+  expect_contract_over_pages(path, KvDtype::kQ8);
+  std::filesystem::remove(path);
+}
+
 TEST(ContractOnRealModels, SmolLm2) {
   const std::string path = real_model("smollm2-135m.gguf");
   if (path.empty()) GTEST_SKIP() << "smollm2-135m.gguf is not in $MINKE_TEST_MODELS";
   expect_contract(path, 40, true);
+  expect_contract(path, 40, false, KvDtype::kQ8);
 }
 
 TEST(ContractOnRealModels, Qwen25Coder05b) {
   const std::string path = real_model("qwen2.5-coder-0.5b.gguf");
   if (path.empty()) GTEST_SKIP() << "qwen2.5-coder-0.5b.gguf is not in $MINKE_TEST_MODELS";
   expect_contract(path, 24, true);
+  expect_contract(path, 24, false, KvDtype::kQ8);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -27,16 +28,18 @@ inline std::string real_model(const std::string& name) {
 
 class ForwardModel {
  public:
-  ForwardModel(const std::string& path, const Kernels& kernels, int threads)
-      : ForwardModel(path, std::make_unique<CpuOps>(kernels, threads)) {}
-  ForwardModel(const std::string& path, std::unique_ptr<Ops> ops) : ops_(std::move(ops)) {
+  ForwardModel(const std::string& path, const Kernels& kernels, int threads,
+               KvDtype dtype = KvDtype::kBF16)
+      : ForwardModel(path, std::make_unique<CpuOps>(kernels, threads), dtype) {}
+  ForwardModel(const std::string& path, std::unique_ptr<Ops> ops, KvDtype dtype = KvDtype::kBF16)
+      : ops_(std::move(ops)) {
     auto file = GgufFile::open(path);
     EXPECT_TRUE(file.has_value()) << (file ? "" : file.error().message);
     file_ = std::make_unique<GgufFile>(*std::move(file));
     auto model = load_model(*file_, *ops_, {});
     EXPECT_TRUE(model.has_value()) << (model ? "" : model.error().message);
     model_ = *std::move(model);
-    auto kv = KvStore::create(model_->kv_spec(KvDtype::kBF16), 40, ops_->memory());
+    auto kv = KvStore::create(model_->kv_spec(dtype), 40, ops_->memory());
     EXPECT_TRUE(kv.has_value());
     kv_ = *std::move(kv);
   }
@@ -107,7 +110,7 @@ inline void expect_same(const std::vector<float>& got, const std::vector<float>&
   ASSERT_EQ(got.size(), want.size()) << what;
   if (std::memcmp(got.data(), want.data(), want.size() * sizeof(float)) == 0) return;
   size_t first = 0;
-  while (std::memcmp(&got[first], &want[first], sizeof(float)) == 0) ++first;
+  while (std::bit_cast<uint32_t>(got[first]) == std::bit_cast<uint32_t>(want[first])) ++first;
   ADD_FAILURE() << what << ": first at " << first << ": got " << got[first] << ", want "
                 << want[first];
 }

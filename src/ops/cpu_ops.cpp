@@ -15,6 +15,12 @@ constexpr int64_t kElementsPerTask = 16384;
 // Above this share of a row's energy in one element, int8 needs a second row (docs/numerics.md).
 constexpr float kPeakShare = 0.25F;
 
+// Attention is shared out by runs of pages of keys for at most so many rows a sequence, and for
+// fewer heads than these of all sequences together.
+constexpr int64_t kRowsByPagesMost = 4;
+constexpr int64_t kHeadsPerThread = 4;
+constexpr int64_t kPagesPerItem = 4;
+
 }  // namespace
 
 Result<std::unique_ptr<CpuOps>> CpuOps::create(int threads) {
@@ -252,13 +258,6 @@ Tensor CpuOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, cons
   store_kv(k, v, batch, kv, layer);
   Tensor out = empty({q.shape()[0], spec.heads * spec.head_dim});
   std::vector<AttentionTask> tasks;
-  struct Item {
-    size_t task;
-    int64_t kv_head, row_begin, row_end;
-  };
-  // Cut into pieces of about equal work, so that threads finish together.
-  constexpr int64_t kRowsPerItem = 32;
-  std::vector<Item> items;
   for (const BatchSequence& sequence : batch.sequences) {
     const int64_t at = sequence.first_row * spec.heads * spec.head_dim;
     tasks.push_back({.q = q.f32() + at,
@@ -272,22 +271,75 @@ Tensor CpuOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, cons
                      .kv_heads = spec.kv_heads,
                      .head_dim = spec.head_dim,
                      .scale = spec.scale});
-    for (int64_t begin = 0; begin < sequence.row_count; begin += kRowsPerItem) {
-      for (int64_t head = 0; head < spec.kv_heads; ++head) {
-        items.push_back(
-            {tasks.size() - 1, head, begin, std::min(sequence.row_count, begin + kRowsPerItem)});
+  }
+  // The heads of a few sequences that are writing do not share out evenly over threads, or are
+  // fewer than these: then their pages of keys do.
+  const auto heads = static_cast<int64_t>(tasks.size()) * spec.kv_heads;
+  const bool few_rows = std::ranges::all_of(
+      tasks, [](const AttentionTask& task) { return task.rows <= kRowsByPagesMost; });
+  const bool many_keys = std::ranges::any_of(
+      tasks, [](const AttentionTask& task) { return key_pages(task) > kPagesPerItem; });
+  const bool few_heads = threads_.threads() > 1 && heads < kHeadsPerThread * threads_.threads();
+  if (few_rows && many_keys && few_heads) {
+    attention_by_pages(tasks);
+  } else {
+    attention_by_rows(tasks);
+  }
+  return out;
+}
+
+void CpuOps::attention_by_rows(std::span<const AttentionTask> tasks) {
+  struct Item {
+    const AttentionTask* task;
+    int64_t kv_head, row_begin, row_end;
+  };
+  // Cut into pieces of about equal work, so that threads finish together.
+  constexpr int64_t kRowsPerItem = 32;
+  std::vector<Item> items;
+  for (const AttentionTask& task : tasks) {
+    for (int64_t begin = 0; begin < task.rows; begin += kRowsPerItem) {
+      for (int64_t head = 0; head < task.kv_heads; ++head) {
+        items.push_back({&task, head, begin, std::min(task.rows, begin + kRowsPerItem)});
       }
     }
   }
   // Longest first: later rows see more keys.
   std::ranges::reverse(items);
-  threads_.parallel_for(static_cast<int64_t>(items.size()), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const Item& item = items[static_cast<size_t>(i)];
-      kernels_.attention(tasks[item.task], item.kv_head, item.row_begin, item.row_end);
-    }
+  threads_.parallel_each(static_cast<int64_t>(items.size()), [&](int64_t i) {
+    const Item& item = items[static_cast<size_t>(i)];
+    kernels_.attention(*item.task, item.kv_head, item.row_begin, item.row_end);
   });
-  return out;
+}
+
+void CpuOps::attention_by_pages(std::span<const AttentionTask> tasks) {
+  struct Item {
+    const AttentionTask* task;
+    int64_t kv_head, page_begin, page_end;
+    int64_t place;  // of what the head's pages find
+  };
+  std::vector<Item> items;
+  std::vector<Item> joins;
+  int64_t floats = 0;
+  for (const AttentionTask& task : tasks) {
+    const int64_t pages = key_pages(task);
+    for (int64_t head = 0; head < task.kv_heads; ++head) {
+      joins.push_back({&task, head, 0, pages, floats});
+      for (int64_t page = 0; page < pages; page += kPagesPerItem) {
+        items.push_back({&task, head, page, std::min(pages, page + kPagesPerItem), floats});
+      }
+      floats += pages * page_floats(task);
+    }
+  }
+  const Tensor found = empty({floats});
+  threads_.parallel_each(static_cast<int64_t>(items.size()), [&](int64_t i) {
+    const Item& item = items[static_cast<size_t>(i)];
+    kernels_.attention_pages(*item.task, item.kv_head, item.page_begin, item.page_end,
+                             found.f32() + item.place);
+  });
+  threads_.parallel_each(static_cast<int64_t>(joins.size()), [&](int64_t i) {
+    const Item& item = joins[static_cast<size_t>(i)];
+    kernels_.attention_join(*item.task, item.kv_head, found.f32() + item.place);
+  });
 }
 
 Tensor CpuOps::swiglu(const Tensor& gate, const Tensor& up) {

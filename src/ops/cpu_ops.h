@@ -59,6 +59,9 @@ class CpuOps final : public Ops {
   const uint16_t* as_bf16(const Tensor& x);
   const Angles& angles(std::span<const int32_t> positions, const RopeSpec& spec);
   void store_kv(const Tensor& k, const Tensor& v, const Batch& batch, KvStore& kv, int64_t layer);
+  // Both give the same bits.
+  void attention_by_rows(std::span<const AttentionTask> tasks);
+  void attention_by_pages(std::span<const AttentionTask> tasks);
 
   const Kernels& kernels_;
   ThreadPool threads_;

@@ -107,7 +107,7 @@ Tensor Tape::rope(const Tensor& x, std::span<const int32_t> positions, const Rop
 
 Tensor Tape::attention(const Tensor& q, const Tensor& k, const Tensor& v, const Batch& batch,
                        KvStore& kv, int64_t layer, const AttentionSpec& spec) {
-  // The gradient rounds as this cache does (attention_backward).
+  // The gradient rounds as this cache does (attention_backward). Trainer makes no other.
   CHECK(kv.spec().dtype == KvDtype::kBF16);
   Tensor y = inner_.attention(q, k, v, batch, kv, layer, spec);
   std::vector<SequenceRows> sequences;

@@ -3,6 +3,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <span>
 #include <vector>
 
 #include "core/check.h"
@@ -240,17 +241,136 @@ void rope_halves(const float* x, const float* cos, const float* sin, float* out,
   }
 }
 
-void store_kv(const float* k, const float* v, KvDtype dtype, std::byte* head_page, int64_t head_dim,
-              int64_t token_in_page) {
-  CHECK(dtype == KvDtype::kBF16);
-  auto* page = reinterpret_cast<uint16_t*>(head_page);
-  for (int64_t d = 0; d < head_dim; ++d) {
-    page[k_place(token_in_page, d)] = f32_to_bf16(k[d]);
-    page[v_place(head_dim, token_in_page, d)] = f32_to_bf16(v[d]);
+// One run of values in integers of eight bits, and their step, which is rounded first.
+void store_integers(const float* x, int64_t count, int8_t* out, uint16_t& step) {
+  uint32_t amax_bits = 0;
+  for (int64_t i = 0; i < count; ++i) amax_bits = std::max(amax_bits, magnitude_bits(x[i]));
+  step = f32_to_bf16(integer_step(std::bit_cast<float>(amax_bits), 127.0F).step);
+  const float rounded = bf16_to_f32(step);
+  const float inverse = rounded > 0.0F ? 1.0F / rounded : 0.0F;  // none for NaN either
+  for (int64_t i = 0; i < count; ++i) {
+    out[i] = inverse > 0.0F ? static_cast<int8_t>(std::nearbyint(x[i] * inverse)) : int8_t{0};
   }
 }
 
-// One query against one page: scores, their maximum, the sum of exponentials, and the weighted sum
+void store_kv(const float* k, const float* v, KvDtype dtype, std::byte* head_page, int64_t head_dim,
+              int64_t token_in_page) {
+  if (dtype == KvDtype::kBF16) {
+    auto* page = reinterpret_cast<uint16_t*>(head_page);
+    for (int64_t d = 0; d < head_dim; ++d) {
+      page[k_place(token_in_page, d)] = f32_to_bf16(k[d]);
+      page[v_place(head_dim, token_in_page, d)] = f32_to_bf16(v[d]);
+    }
+    return;
+  }
+  auto* page = reinterpret_cast<int8_t*>(head_page);
+  uint16_t* steps = kv_steps(head_page, head_dim);
+  std::vector<int8_t> q(static_cast<size_t>(head_dim));
+  for (int64_t d = 0; d < head_dim; d += kKvGroup) {
+    store_integers(k + d, std::min(kKvGroup, head_dim - d), q.data() + d,
+                   steps[k_step_place(token_in_page, d / kKvGroup)]);
+  }
+  for (int64_t d = 0; d < head_dim; ++d)
+    page[k_place(token_in_page, d)] = q[static_cast<size_t>(d)];
+  store_integers(v, head_dim, q.data(), steps[v_step_place(head_dim, token_in_page)]);
+  for (int64_t d = 0; d < head_dim; ++d) {
+    page[v_place(head_dim, token_in_page, d)] = q[static_cast<size_t>(d)];
+  }
+}
+
+// Values in integers of sixteen bits: a query's, or the weights of a page.
+struct Integers {
+  float step = 0.0F;
+  std::vector<int32_t> q;
+};
+
+Integers sixteen_bits(std::span<const float> x) {
+  uint32_t amax_bits = 0;
+  for (const float value : x) amax_bits = std::max(amax_bits, magnitude_bits(value));
+  const IntegerStep step = integer_step(std::bit_cast<float>(amax_bits), 32767.0F);
+  Integers out = {.step = step.step, .q = std::vector<int32_t>(x.size())};
+  for (size_t i = 0; i < x.size() && step.inverse > 0.0F; ++i) {
+    out.q[i] = static_cast<int32_t>(std::nearbyint(x[i] * step.inverse));
+  }
+  return out;
+}
+
+// Scores of a query against the first keys of a page.
+void score_bf16(std::span<const float> q, const std::byte* head_page, std::span<float> scores,
+                float scale) {
+  const auto* page = reinterpret_cast<const uint16_t*>(head_page);
+  for (size_t j = 0; j < scores.size(); ++j) {
+    const auto token = static_cast<int64_t>(j);
+    float score = 0.0F;
+    for (size_t d = 0; d < q.size(); d += 2) {
+      const int64_t at = k_place(token, static_cast<int64_t>(d));
+      score = add_pair(score, bf16_to_f32(f32_to_bf16(q[d])), bf16_to_f32(page[at]),
+                       bf16_to_f32(f32_to_bf16(q[d + 1])), bf16_to_f32(page[at + 1]));
+    }
+    scores[j] = score * scale;
+  }
+}
+
+void score_q8(std::span<const float> query, const std::byte* head_page, std::span<float> scores,
+              float scale) {
+  const auto dim = static_cast<int64_t>(query.size());
+  const auto* page = reinterpret_cast<const int8_t*>(head_page);
+  const uint16_t* steps = kv_steps(head_page, dim);
+  const Integers q = sixteen_bits(query);
+  for (size_t j = 0; j < scores.size(); ++j) {
+    const auto token = static_cast<int64_t>(j);
+    float score = 0.0F;
+    for (int64_t begin = 0; begin < dim; begin += kKvGroup) {
+      int32_t sum = 0;
+      for (int64_t d = begin; d < std::min(dim, begin + kKvGroup); ++d) {
+        sum += q.q[static_cast<size_t>(d)] * page[k_place(token, d)];
+      }
+      const float step = bf16_to_f32(steps[k_step_place(token, begin / kKvGroup)]);
+      score = std::fma(static_cast<float>(sum), step, score);
+    }
+    scores[j] = score * (q.step * scale);
+  }
+}
+
+// The values of a page, weighted. Keys beyond the query weigh zero; pages hold no NaN, so they add
+// nothing.
+void values_bf16(std::span<const float> weights, const std::byte* head_page,
+                 std::span<float> values) {
+  const auto dim = static_cast<int64_t>(values.size());
+  const auto* page = reinterpret_cast<const uint16_t*>(head_page);
+  for (int64_t d = 0; d < dim; ++d) {
+    float value = 0.0F;
+    for (int64_t j = 0; j < kKvPageTokens; j += 2) {
+      const int64_t at = v_place(dim, j, d);
+      value = add_pair(
+          value, bf16_to_f32(f32_to_bf16(weights[static_cast<size_t>(j)])), bf16_to_f32(page[at]),
+          bf16_to_f32(f32_to_bf16(weights[static_cast<size_t>(j + 1)])), bf16_to_f32(page[at + 1]));
+    }
+    values[static_cast<size_t>(d)] = value;
+  }
+}
+
+// A value's step joins its weight, and these products are what is rounded.
+void values_q8(std::span<const float> weights, int64_t keys, const std::byte* head_page,
+               std::span<float> values) {
+  const auto dim = static_cast<int64_t>(values.size());
+  const auto* page = reinterpret_cast<const int8_t*>(head_page);
+  const uint16_t* steps = kv_steps(head_page, dim);
+  std::vector<float> shares(static_cast<size_t>(keys));
+  for (int64_t j = 0; j < keys; ++j) {
+    shares[static_cast<size_t>(j)] =
+        weights[static_cast<size_t>(j)] * bf16_to_f32(steps[v_step_place(dim, j)]);
+  }
+  const Integers p = sixteen_bits(shares);
+  for (int64_t d = 0; d < dim; ++d) {
+    int32_t sum = 0;
+    for (int64_t j = 0; j < keys; ++j)
+      sum += p.q[static_cast<size_t>(j)] * page[v_place(dim, j, d)];
+    values[static_cast<size_t>(d)] = static_cast<float>(sum) * p.step;
+  }
+}
+
+// One query against some keys: scores, their maximum, the sum of exponentials, and the weighted sum
 // of values, all relative to that maximum.
 struct Split {
   float max = 0.0F;
@@ -258,81 +378,105 @@ struct Split {
   std::vector<float> values;  // [head_dim]
 };
 
-Split attend_page(const uint16_t* q, const uint16_t* page, int64_t keys, int64_t head_dim,
+Split attend_page(std::span<const float> q, const std::byte* page, KvDtype dtype, int64_t keys,
                   float scale) {
   Split split;
   float scores[kKvPageTokens];
+  const std::span<float> seen(scores, static_cast<size_t>(keys));
+  dtype == KvDtype::kBF16 ? score_bf16(q, page, seen, scale) : score_q8(q, page, seen, scale);
   split.max = -std::numeric_limits<float>::infinity();
-  for (int64_t j = 0; j < keys; ++j) {
-    float score = 0.0F;
-    for (int64_t d = 0; d < head_dim; d += 2) {
-      score = add_pair(score, bf16_to_f32(q[d]), bf16_to_f32(page[k_place(j, d)]),
-                       bf16_to_f32(q[d + 1]), bf16_to_f32(page[k_place(j, d + 1)]));
-    }
-    scores[j] = score * scale;
-    split.max = std::max(split.max, scores[j]);
-  }
+  for (const float score : seen) split.max = std::max(split.max, score);
   float lanes[16] = {};
-  uint16_t weights[kKvPageTokens] = {};
+  float weights[kKvPageTokens] = {};
   for (int64_t j = 0; j < keys; ++j) {
-    const float weight = exact_exp(scores[j] - split.max);
-    lanes[j % 16] += weight;
-    weights[j] = f32_to_bf16(weight);
+    weights[j] = exact_exp(scores[j] - split.max);
+    lanes[j % 16] += weights[j];
   }
   split.sum = sum_lanes(lanes);
-  split.values.assign(static_cast<size_t>(head_dim), 0.0F);
-  // Keys beyond the query weigh zero; pages hold no NaN, so they add nothing.
-  for (int64_t d = 0; d < head_dim; ++d) {
-    float value = 0.0F;
-    for (int64_t j = 0; j < kKvPageTokens; j += 2) {
-      value = add_pair(value, bf16_to_f32(weights[j]), bf16_to_f32(page[v_place(head_dim, j, d)]),
-                       bf16_to_f32(weights[j + 1]), bf16_to_f32(page[v_place(head_dim, j + 1, d)]));
-    }
-    split.values[static_cast<size_t>(d)] = value;
-  }
+  split.values.resize(q.size());
+  dtype == KvDtype::kBF16 ? values_bf16(weights, page, split.values)
+                          : values_q8(weights, keys, page, split.values);
   return split;
 }
 
-// Splits join in ascending order, each rescaled to the larger of the two maxima.
-void attend(const AttentionTask& task, int64_t kv_head, int64_t head, int64_t row) {
-  const int64_t dim = task.head_dim;
-  const int64_t place = (row * task.heads + head) * dim;
-  std::vector<uint16_t> q(static_cast<size_t>(dim));
-  for (int64_t d = 0; d < dim; ++d) q[static_cast<size_t>(d)] = f32_to_bf16(task.q[place + d]);
-  const int64_t keys = task.first_position + row + 1;
-  float max = 0.0F;
-  float sum = 0.0F;
-  std::vector<float> values(static_cast<size_t>(dim), 0.0F);
-  for (int64_t begin = 0; begin < keys; begin += kKvPageTokens) {
-    const int32_t page = task.pages[static_cast<size_t>(begin / kKvPageTokens)];
-    const Split split = attend_page(
-        q.data(), reinterpret_cast<const uint16_t*>(task.kv->head_page(task.layer, page, kv_head)),
-        std::min(kKvPageTokens, keys - begin), dim, task.scale);
-    if (begin == 0) {
-      max = split.max;
-      sum = split.sum;
-      values = split.values;
-      continue;
-    }
-    const float larger = std::max(max, split.max);
-    const float ours = exact_exp(max - larger);
-    const float theirs = exact_exp(split.max - larger);
-    max = larger;
-    sum = std::fma(sum, ours, split.sum * theirs);
-    for (size_t d = 0; d < values.size(); ++d) {
-      values[d] = std::fma(values[d], ours, split.values[d] * theirs);
-    }
+// Both become relative to the larger of the two maxima.
+void join(Split& split, const Split& next) {
+  const float larger = std::max(split.max, next.max);
+  const float ours = exact_exp(split.max - larger);
+  const float theirs = exact_exp(next.max - larger);
+  split.max = larger;
+  split.sum = std::fma(split.sum, ours, next.sum * theirs);
+  for (size_t d = 0; d < split.values.size(); ++d) {
+    split.values[d] = std::fma(split.values[d], ours, next.values[d] * theirs);
   }
-  const float inverse = 1.0F / sum;
-  for (int64_t d = 0; d < dim; ++d) task.out[place + d] = values[static_cast<size_t>(d)] * inverse;
 }
 
+int64_t group_of(const AttentionTask& task) { return task.heads / task.kv_heads; }
+
+// Query i is a row and one of the heads that read kv_head.
+std::span<const float> query_of(const AttentionTask& task, int64_t kv_head, int64_t i) {
+  const int64_t group = group_of(task);
+  const int64_t place = i / group * task.heads + kv_head * group + i % group;
+  return {task.q + place * task.head_dim, static_cast<size_t>(task.head_dim)};
+}
+
+int64_t position_of(const AttentionTask& task, int64_t query) {
+  return task.first_position + query / group_of(task);
+}
+
+Split attend_page(const AttentionTask& task, int64_t kv_head, int64_t query, int64_t page) {
+  const int64_t keys = position_of(task, query) + 1 - page * kKvPageTokens;
+  return attend_page(query_of(task, kv_head, query),
+                     task.kv->head_page(task.layer, task.pages[static_cast<size_t>(page)], kv_head),
+                     task.kv->spec().dtype, std::min(kKvPageTokens, keys), task.scale);
+}
+
+void finish(const AttentionTask& task, int64_t kv_head, int64_t query, const Split& split) {
+  float* out = task.out + (query_of(task, kv_head, query).data() - task.q);
+  const float inverse = 1.0F / split.sum;
+  for (size_t d = 0; d < split.values.size(); ++d) out[d] = split.values[d] * inverse;
+}
+
+// Splits join in ascending order.
 void attention(const AttentionTask& task, int64_t kv_head, int64_t row_begin, int64_t row_end) {
-  const int64_t group = task.heads / task.kv_heads;
-  for (int64_t row = row_begin; row < row_end; ++row) {
-    for (int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
-      attend(task, kv_head, head, row);
+  const int64_t group = group_of(task);
+  for (int64_t query = row_begin * group; query < row_end * group; ++query) {
+    Split split = attend_page(task, kv_head, query, 0);
+    for (int64_t page = 1; page <= position_of(task, query) / kKvPageTokens; ++page) {
+      join(split, attend_page(task, kv_head, query, page));
     }
+    finish(task, kv_head, query, split);
+  }
+}
+
+void attention_pages(const AttentionTask& task, int64_t kv_head, int64_t page_begin,
+                     int64_t page_end, float* found) {
+  const int64_t queries = task.rows * group_of(task);
+  for (int64_t page = page_begin; page < page_end; ++page) {
+    float* at = found + page * page_floats(task);
+    for (int64_t query = 0; query < queries; ++query) {
+      if (position_of(task, query) < page * kKvPageTokens) continue;
+      const Split split = attend_page(task, kv_head, query, page);
+      at[query] = split.max;
+      at[queries + query] = split.sum;
+      std::ranges::copy(split.values, at + 2 * queries + query * task.head_dim);
+    }
+  }
+}
+
+void attention_join(const AttentionTask& task, int64_t kv_head, float* found) {
+  const int64_t queries = task.rows * group_of(task);
+  for (int64_t query = 0; query < queries; ++query) {
+    const auto split_of = [&](int64_t page) {
+      const float* at = found + page * page_floats(task);
+      const float* values = at + 2 * queries + query * task.head_dim;
+      return Split{at[query], at[queries + query], {values, values + task.head_dim}};
+    };
+    Split split = split_of(0);
+    for (int64_t page = 1; page <= position_of(task, query) / kKvPageTokens; ++page) {
+      join(split, split_of(page));
+    }
+    finish(task, kv_head, query, split);
   }
 }
 
@@ -357,6 +501,8 @@ const Kernels& reference_kernels() {
       .rope_halves = rope_halves,
       .store_kv = store_kv,
       .attention = attention,
+      .attention_pages = attention_pages,
+      .attention_join = attention_join,
   };
   return table;
 }

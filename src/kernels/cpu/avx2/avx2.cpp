@@ -19,6 +19,8 @@ const Kernels* avx2_kernels() {
       .rope_halves = avx2::rope_halves,
       .store_kv = avx2::store_kv,
       .attention = avx2::attention,
+      .attention_pages = avx2::attention_pages,
+      .attention_join = avx2::attention_join,
   };
   const bool usable = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
                       __builtin_cpu_supports("f16c");

@@ -7,12 +7,9 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/cpu/unroll.h"
 #include "kernels/kernels.h"
 #include "kernels/math.h"
-
-// Unrolls a loop whose count is a template argument, so that its arrays become registers: g++ 12 at
-// -O2 leaves them in memory.
-#define MINKE_UNROLL _Pragma("GCC unroll 16")
 
 namespace minke::avx2 {
 
@@ -109,6 +106,9 @@ void rope_halves(const float* x, const float* cos, const float* sin, float* out,
 void store_kv(const float* k, const float* v, KvDtype dtype, std::byte* head_page, int64_t head_dim,
               int64_t token_in_page);
 void attention(const AttentionTask& task, int64_t kv_head, int64_t row_begin, int64_t row_end);
+void attention_pages(const AttentionTask& task, int64_t kv_head, int64_t page_begin,
+                     int64_t page_end, float* found);
+void attention_join(const AttentionTask& task, int64_t kv_head, float* found);
 void linear_q4_0(const LinearTask& task, int64_t panel_begin, int64_t panel_end);
 void linear_q4_1(const LinearTask& task, int64_t panel_begin, int64_t panel_end);
 void linear_q5_0(const LinearTask& task, int64_t panel_begin, int64_t panel_end);

@@ -20,6 +20,8 @@ const Kernels* avx512_kernels() {
       .rope_halves = avx512::rope_halves,
       .store_kv = avx512::store_kv,
       .attention = avx512::attention,
+      .attention_pages = avx512::attention_pages,
+      .attention_join = avx512::attention_join,
   };
   const bool usable = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&

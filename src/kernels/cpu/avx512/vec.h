@@ -6,12 +6,9 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/cpu/unroll.h"
 #include "kernels/kernels.h"
 #include "kernels/math.h"
-
-// Unrolls a loop whose count is a template argument, so that its arrays become registers: g++ 12 at
-// -O2 leaves them in memory.
-#define MINKE_UNROLL _Pragma("GCC unroll 16")
 
 namespace minke::avx512 {
 
@@ -24,6 +21,12 @@ inline void dot_broadcast(__m512i& acc, __m512i w, const void* x) {
 // sets of registers and copies one to the other every round.
 inline void dot(__m512i& acc, __m512i w, __m512i x) {
   asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(w), "v"(x));
+}
+// acc plus products of pairs of 16-bit integers, likewise. By value: an array of accumulators that
+// assembly refers to stays in memory.
+inline __m512i dot_words(__m512i acc, __m512i a, __m512i b) {
+  asm("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
+  return acc;
 }
 
 inline __m512i broadcast_word(const void* at) {
@@ -92,6 +95,9 @@ void rope_halves(const float* x, const float* cos, const float* sin, float* out,
 void store_kv(const float* k, const float* v, KvDtype dtype, std::byte* head_page, int64_t head_dim,
               int64_t token_in_page);
 void attention(const AttentionTask& task, int64_t kv_head, int64_t row_begin, int64_t row_end);
+void attention_pages(const AttentionTask& task, int64_t kv_head, int64_t page_begin,
+                     int64_t page_end, float* found);
+void attention_join(const AttentionTask& task, int64_t kv_head, float* found);
 void linear_q4_0(const LinearTask& task, int64_t panel_begin, int64_t panel_end);
 void linear_q4_1(const LinearTask& task, int64_t panel_begin, int64_t panel_end);
 void linear_q5_0(const LinearTask& task, int64_t panel_begin, int64_t panel_end);
