@@ -24,7 +24,6 @@ void open_panel(const std::byte* group, int64_t runs, OpenPanel& out) {
   const std::byte* run_bytes = group + F::payload(scales);
   const __m512i offset = _mm512_set1_epi8(static_cast<char>(F::kOffset ? 1 << F::kOffsetShift : 0));
   for (int64_t run = 0; run < runs; ++run, run_bytes += F::kRunBytes) {
-    for (int64_t line = 0; line < F::kRunBytes; line += 64) avx512::prefetch_line(run_bytes + line);
     MINKE_UNROLL for (int64_t r = 0; r < 4; ++r) {
       const avx512::Bytes8 q = F::bytes(run_bytes, r);
       _mm512_store_si512(out.tiles[run][2 * r], _mm512_sub_epi8(q.low, offset));
@@ -95,8 +94,9 @@ template <int kC>
 // parts of the processor.
 template <typename F>
 void multiply_block(const QuantGroup* x, const OpenPanel& w, int64_t runs, Sums& sums,
-                    const Block& before, const Sums& sums_before) {
+                    const Block& before, const Sums& sums_before, PrefetchRange& next) {
   for (int64_t run = 0; run < runs; run += 2) {
+    for (int i = 0; i < 4; ++i) next.some();
     multiply_run<0>(x, w, run, sums);
     if (run + 1 < runs) multiply_run<1>(x, w, run + 1, sums);
     // Four rows at a time, whatever the number of runs.
@@ -111,6 +111,18 @@ struct Scratch {
   Sums sums[2];
   OpenPanel panels[kPanelsMax];
 };
+
+// What will be opened in this panel's place next: its next group (`at` is where group g begins), or
+// the first one of the panel that lies as far on as a call takes panels at once.
+template <typename F>
+PrefetchRange group_after(const PackedMatrix& w, int64_t panel, int64_t g, int64_t at) {
+  const auto bytes = [&](int64_t group) {
+    return group_bytes(F::kFormat, runs_in_group(w.in_dim(), group));
+  };
+  if (g + 1 < groups_of(w.in_dim())) return {w.panel(panel) + at + bytes(g), bytes(g + 1)};
+  if (panel + kPanelsMax >= w.panels()) return {};
+  return {w.panel(panel + kPanelsMax), panel_header_bytes(F::kFormat, w.in_dim()) + bytes(0)};
+}
 
 // Some panels times all rows; `totals` is [panel][rows][16].
 template <typename F>
@@ -132,7 +144,8 @@ void multiply_panels(const LinearTask& task, int64_t begin, int64_t end, Scratch
       if (row == 0 || rows != kBlockRows) configure_tiles(rows, kRun);
       for (int64_t p = begin; p < end; ++p, turn ^= 1) {
         const OpenPanel& w = scratch.panels[p - begin];
-        multiply_block<F>(x, w, runs, scratch.sums[turn], before, scratch.sums[turn ^ 1]);
+        PrefetchRange next = row == 0 ? group_after<F>(*task.w, p, g, at) : PrefetchRange();
+        multiply_block<F>(x, w, runs, scratch.sums[turn], before, scratch.sums[turn ^ 1], next);
         before = {
             .w = &w, .x = x, .rows = rows, .out = totals + ((p - begin) * task.rows + row) * 16};
       }

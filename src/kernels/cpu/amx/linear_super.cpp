@@ -21,11 +21,8 @@
 namespace minke::amx {
 namespace {
 
-using avx512::load64;
-
 inline constexpr int64_t kBlockRows = 32;  // two tiles of rows use a tile of weights
 inline constexpr int64_t kPanelsMax = 32;  // that share a block of cut activations
-inline constexpr int64_t kTileBytes = 1024;
 
 // Both halves of each 32-bit lane.
 __m512i twice16(__m512i v) {
@@ -150,7 +147,6 @@ void cut_panel(const std::byte* panel, const std::byte* group, int64_t g, CutPan
     const typename F::Cut scale = F::cut_scale(F::scale(scales, sub));
     MINKE_UNROLL for (int64_t i = 0; i < kRows8; ++i) {
       const int64_t r = sub * kRows8 + i;
-      avx512::prefetch_line(group + 256 + r * ((F::kGroupBytes - 256) / 32));
       const avx512::Bytes8 q = F::bytes(group, r);
       int8_t(*tiles)[16][64] = out.tiles[r / 8];
       const int64_t quad = 2 * r % 16;
@@ -217,7 +213,7 @@ template <int kDigit>
 // parts of the processor.
 template <typename F>
 void multiply_block(const CutRows& x, const CutPanel& w, bool two_halves, Sums& sums,
-                    const Block& before, const Sums& sums_before) {
+                    const Block& before, const Sums& sums_before, PrefetchRange& next) {
   tile_zero<0>();
   tile_zero<1>();
   tile_zero<2>();
@@ -225,9 +221,13 @@ void multiply_block(const CutRows& x, const CutPanel& w, bool two_halves, Sums& 
   tile_zero<4>();
   tile_zero<5>();
   for (int64_t quarter = 0; quarter < 4; ++quarter) {
+    next.some();
     multiply_digit<0>(x, w, quarter, two_halves);
+    next.some();
     multiply_digit<1>(x, w, quarter, two_halves);
+    next.some();
     multiply_digit<2>(x, w, quarter, two_halves);
+    next.some();
     finish_rows<F>(before, sums_before, quarter * before.rows / 4, (quarter + 1) * before.rows / 4);
   }
   tile_store<0>(sums.tiles[0][0], 64);
@@ -245,6 +245,18 @@ struct Scratch {
   Sums sums[2];
   CutPanel panels[kPanelsMax];
 };
+
+// What will be cut in this panel's place next: its next group, or the first one of the panel that
+// lies as far on as a call takes panels at once.
+template <typename F>
+PrefetchRange group_after(const PackedMatrix& w, int64_t panel, int64_t g) {
+  const int64_t header = panel_header_bytes(F::kFormat, w.in_dim());
+  if (g + 1 < groups_of(w.in_dim())) {
+    return {w.panel(panel) + header + (g + 1) * F::kGroupBytes, F::kGroupBytes};
+  }
+  if (panel + kPanelsMax >= w.panels()) return {};
+  return {w.panel(panel + kPanelsMax), header + F::kGroupBytes};
+}
 
 // Some panels times all rows; `totals` is [panel][rows][16].
 template <typename F>
@@ -266,8 +278,9 @@ void multiply_panels(const LinearTask& task, int64_t begin, int64_t end, Scratch
       if (row == 0 || rows != kBlockRows) configure_tiles(std::min<int64_t>(rows, 16), 64);
       cut_rows<F::kBaseBits>(x, rows, scratch.x);
       for (int64_t p = begin; p < end; ++p, turn ^= 1) {
+        PrefetchRange next = row == 0 ? group_after<F>(*task.w, p, g) : PrefetchRange();
         multiply_block<F>(scratch.x, scratch.panels[p - begin], rows > 16, scratch.sums[turn],
-                          before, scratch.sums[turn ^ 1]);
+                          before, scratch.sums[turn ^ 1], next);
         before = {.panel = task.w->panel(p),
                   .group = group_of(p),
                   .g = g,

@@ -1,6 +1,7 @@
 // Products with weights in fp32, fp16 and bf16: one chain of fused multiply-adds an output, K
 // ascending, so lanes and rows split outputs and never K.
 #include "kernels/cpu/avx2/vec.h"
+#include "kernels/cpu/prefetch.h"
 
 namespace minke::avx2 {
 namespace {
@@ -65,7 +66,7 @@ void tile(const LinearTask& task, int64_t panel, int64_t row) {
   for (int64_t k = 0; k < steps; ++k) {
     MINKE_UNROLL for (int h = 0; h < 2 * P; ++h) {
       const std::byte* at = w[h / 2] + (2 * k + h % 2) * F::kHalfBytes;
-      if (h % 2 == 0) _mm_prefetch(at + 4096, _MM_HINT_T0);
+      if (h % 2 == 0) prefetch_stream(at);
       const typename F::Weights values = F::load(at);
       MINKE_UNROLL for (int t = 0; t < T; ++t) {
         sums[t][h] = F::step(sums[t][h], values, F::factors(x + t * stride + k * F::kValues));

@@ -8,12 +8,12 @@
 #include <utility>
 
 #include "kernels/cpu/avx2/formats.h"
+#include "kernels/cpu/prefetch.h"
 #include "kernels/cpu/scratch.h"
 
 namespace minke::avx2 {
 
 inline constexpr int64_t kRowsTile = 4;  // rows of a tile of the other kind
-inline constexpr int64_t kPrefetchAhead = 4608;
 
 template <typename F>
 constexpr bool kIsSuper = requires { F::kSubs; };
@@ -177,7 +177,7 @@ void few_rows(const LinearTask& task, int64_t panel_begin, int64_t panel_end) {
       const int64_t runs = runs_in_group(dim, g);
       const int64_t bytes = group_bytes(F::kFormat, runs);
       for (int64_t line = 0; line < bytes; line += 64) {
-        _mm_prefetch(group + line + kPrefetchAhead, _MM_HINT_T0);
+        prefetch_stream(group + line);
       }
       if constexpr (kIsSuper<F>) {
         for (int64_t half = 0; half < 2; ++half) {

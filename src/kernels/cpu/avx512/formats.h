@@ -143,6 +143,7 @@ struct K4 {
   static constexpr int kOffsetShift = 0;
   static constexpr bool kMin = true;
   static constexpr int64_t kSubs = 8;  // a scale for each 32 values
+  static constexpr int64_t kHeaderBytes = 256;
   using Scales = K4Scales;
   static Scales load_scales(const std::byte*, const std::byte* group, int64_t) {
     return load_k4_scales(group);
@@ -179,6 +180,7 @@ struct Q5_K : K4<Q5_K> {
 struct Q6_K {
   static constexpr PanelFormat kFormat = PanelFormat::kQ6_K;
   static constexpr int64_t kGroupBytes = 3328;
+  static constexpr int64_t kHeaderBytes = 256;
   static constexpr bool kOffset = true;
   static constexpr int kOffsetShift = 5;  // offset 32
   static constexpr bool kMin = false;
@@ -212,6 +214,7 @@ struct Q6_K {
 struct Super8 {
   static constexpr PanelFormat kFormat = PanelFormat::kSuper8;
   static constexpr int64_t kGroupBytes = 640 + 4096;
+  static constexpr int64_t kHeaderBytes = 640;
   static constexpr bool kOffset = true;
   static constexpr int kOffsetShift = 7;
   static constexpr bool kMin = true;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/cpu/avx512/vec.h"
+#include "kernels/cpu/prefetch.h"
 
 namespace minke::avx512 {
 namespace {
@@ -49,7 +50,7 @@ void tile(const LinearTask& task, int64_t panel, int64_t row) {
   }
   for (int64_t k = 0; k < steps; ++k) {
     MINKE_UNROLL for (int p = 0; p < P; ++p) {
-      if constexpr (T <= 4) _mm_prefetch(w[p] + k * F::kStepBytes + 4096, _MM_HINT_T0);
+      if constexpr (T <= 4) prefetch_stream(w[p] + k * F::kStepBytes);
     }
     MINKE_UNROLL for (int p = 0; p < P; ++p) {
       const auto values = F::load(w[p] + k * F::kStepBytes);

@@ -9,15 +9,13 @@
 #include <utility>
 
 #include "kernels/cpu/avx512/formats.h"
+#include "kernels/cpu/prefetch.h"
 #include "kernels/cpu/scratch.h"
 
 namespace minke::avx512 {
 
 inline constexpr int64_t kRowsFew = 8;   // most rows that a panel's quants serve from registers
 inline constexpr int64_t kRowsTile = 6;  // rows of a tile of the other kind
-inline constexpr int64_t kPrefetchAhead = 4608;
-
-inline void prefetch_line(const std::byte* at) { _mm_prefetch(at + kPrefetchAhead, _MM_HINT_T0); }
 
 template <typename F>
 constexpr bool kIsSuper = requires { F::kSubs; };
@@ -76,26 +74,29 @@ void few_super(const std::byte* panel, const std::byte* group, int64_t g, const 
   const typename F::Scales scales = F::load_scales(panel, group, g);
   __m512i isum[T];
   MINKE_UNROLL for (int t = 0; t < T; ++t) isum[t] = _mm512_setzero_si512();
-  for (int64_t line = 0; line < 4; ++line) prefetch_line(group + line * 64);
+  constexpr int64_t kSubBytes = (F::kGroupBytes - F::kHeaderBytes) / F::kSubs;
+  for (int64_t line = 0; line < F::kHeaderBytes; line += 64) prefetch_stream(group + line);
 #pragma GCC unroll 1
   for (int64_t pair = 0; pair < F::kSubs / 2; ++pair) {
     MINKE_UNROLL for (int64_t half = 0; half < 2; ++half) {
       const int64_t sub = 2 * pair + half;
       const __m512i scale = F::scale(scales, sub);
+      MINKE_UNROLL for (int64_t line = 0; line < kSubBytes; line += 64) {
+        prefetch_stream(group + F::kHeaderBytes + sub * kSubBytes + line);
+      }
       __m512i dots[T];
       __m512i more = _mm512_setzero_si512();  // a second chain, when one row alone would wait
       MINKE_UNROLL for (int t = 0; t < T; ++t) dots[t] = start_sum<F, 256 / F::kSubs>(x[t], sub);
       MINKE_UNROLL for (int64_t i = 0; i < kRows8; ++i) {
         // In a pair's own numbering the halves' rows alternate evenly: r % 2, r % 4 are constants.
         const int64_t r = sub * kRows8 + i;
-        prefetch_line(group + 256 + r * ((F::kGroupBytes - 256) / 32));
         const Bytes8 w = F::bytes(group, r);
         MINKE_UNROLL for (int t = 0; t < T; ++t) {
-          dot_broadcast(dots[t], w.low, x[t].q + r * 8);
+          dots[t] = dot_broadcast(dots[t], w.low, x[t].q + r * 8);
           if constexpr (T == 1)
-            dot_broadcast(more, w.high, x[t].q + r * 8 + 4);
+            more = dot_broadcast(more, w.high, x[t].q + r * 8 + 4);
           else
-            dot_broadcast(dots[t], w.high, x[t].q + r * 8 + 4);
+            dots[t] = dot_broadcast(dots[t], w.high, x[t].q + r * 8 + 4);
         }
       }
       if constexpr (T == 1) dots[0] = _mm512_add_epi32(dots[0], more);
@@ -114,21 +115,21 @@ void few_runs(const std::byte* group, int64_t runs, const QuantGroup* x, __m512*
   const std::byte* run_bytes = group + F::payload(scales);
   __m512 sums[T];
   MINKE_UNROLL for (int t = 0; t < T; ++t) sums[t] = _mm512_setzero_ps();
-  for (int64_t line = 0; line < F::payload(scales); line += 64) prefetch_line(group + line);
+  for (int64_t line = 0; line < F::payload(scales); line += 64) prefetch_stream(group + line);
 #pragma GCC unroll 1
   for (int64_t run = 0; run < runs; ++run, run_bytes += F::kRunBytes) {
     __m512i dots[T];
     __m512i more = _mm512_setzero_si512();
     MINKE_UNROLL for (int t = 0; t < T; ++t) dots[t] = start_sum<F, 32>(x[t], run);
-    for (int64_t line = 0; line < F::kRunBytes; line += 64) prefetch_line(run_bytes + line);
+    for (int64_t line = 0; line < F::kRunBytes; line += 64) prefetch_stream(run_bytes + line);
     MINKE_UNROLL for (int64_t r = 0; r < 4; ++r) {
       const Bytes8 w = F::bytes(run_bytes, r);
       MINKE_UNROLL for (int t = 0; t < T; ++t) {
-        dot_broadcast(dots[t], w.low, x[t].q + run * 32 + r * 8);
+        dots[t] = dot_broadcast(dots[t], w.low, x[t].q + run * 32 + r * 8);
         if constexpr (T == 1)
-          dot_broadcast(more, w.high, x[t].q + run * 32 + r * 8 + 4);
+          more = dot_broadcast(more, w.high, x[t].q + run * 32 + r * 8 + 4);
         else
-          dot_broadcast(dots[t], w.high, x[t].q + run * 32 + r * 8 + 4);
+          dots[t] = dot_broadcast(dots[t], w.high, x[t].q + run * 32 + r * 8 + 4);
       }
     }
     if constexpr (T == 1) dots[0] = _mm512_add_epi32(dots[0], more);
@@ -175,30 +176,6 @@ void few_rows(const LinearTask& task, int64_t row, int64_t panel_begin, int64_t 
 // --- Many rows
 // -------------------------------------------------------------------------------------
 
-// Fetches two panels' next group, a few lines before each sub-block of a tile: all lines at once
-// would wait for each other, and without any the next unpacking would wait for memory.
-class Fetch {
- public:
-  Fetch(const std::byte* first, const std::byte* second, int64_t bytes)
-      : first_(first), second_(second), bytes_(bytes) {}
-
-  // Once all is asked for, this costs a branch.
-  void some() {
-    if (done_ >= bytes_) return;
-    for (int64_t line = 0; line < kLines; ++line, done_ += 64) {
-      _mm_prefetch(first_ + done_, _MM_HINT_T0);
-      _mm_prefetch(second_ + done_, _MM_HINT_T0);
-    }
-  }
-
- private:
-  static constexpr int64_t kLines = 3;
-  const std::byte* first_;
-  const std::byte* second_;
-  int64_t bytes_;
-  int64_t done_ = 0;
-};
-
 // A group of two panels, unpacked: what all rows' tiles read.
 struct alignas(64) Unpacked {
   uint8_t bytes[64][2][64];   // [K / 4][panel][16 outputs][4]
@@ -209,13 +186,14 @@ struct alignas(64) Unpacked {
 
 template <typename F, int T>
 void tile_super(const Unpacked& w, const typename F::Scales (&scales)[2], const QuantGroup* x,
-                float* acc, Fetch& fetch) {
+                float* acc, PrefetchRange (&next)[2]) {
   constexpr int64_t kQuads = 64 / F::kSubs;  // fours of K in a sub-block
   __m512i isum[T][2];
   MINKE_UNROLL for (int t = 0; t < T; ++t) isum[t][0] = isum[t][1] = _mm512_setzero_si512();
 #pragma GCC unroll 1
   for (int64_t sub = 0; sub < F::kSubs; ++sub) {
-    fetch.some();
+    next[0].some();
+    next[1].some();
     __m512i dots[T][2];
     MINKE_UNROLL for (int t = 0; t < T; ++t) {
       dots[t][0] = dots[t][1] = start_sum<F, 256 / F::kSubs>(x[t], sub);
@@ -226,8 +204,8 @@ void tile_super(const Unpacked& w, const typename F::Scales (&scales)[2], const 
       const __m512i w1 = _mm512_load_si512(w.bytes[quad][1]);
       MINKE_UNROLL for (int t = 0; t < T; ++t) {
         const __m512i four = broadcast_word(x[t].q + quad * 4);
-        dot(dots[t][0], w0, four);
-        dot(dots[t][1], w1, four);
+        dots[t][0] = dot(dots[t][0], w0, four);
+        dots[t][1] = dot(dots[t][1], w1, four);
       }
     }
     const __m512i s0 = _mm512_load_si512(w.scales[sub][0]);
@@ -249,12 +227,14 @@ void tile_super(const Unpacked& w, const typename F::Scales (&scales)[2], const 
 }
 
 template <typename F, int T>
-void tile_runs(const Unpacked& w, int64_t runs, const QuantGroup* x, float* acc, Fetch& fetch) {
+void tile_runs(const Unpacked& w, int64_t runs, const QuantGroup* x, float* acc,
+               PrefetchRange (&next)[2]) {
   __m512 sums[T][2];
   MINKE_UNROLL for (int t = 0; t < T; ++t) sums[t][0] = sums[t][1] = _mm512_setzero_ps();
 #pragma GCC unroll 1
   for (int64_t run = 0; run < runs; ++run) {
-    fetch.some();
+    next[0].some();
+    next[1].some();
     __m512i dots[T][2];
     MINKE_UNROLL for (int t = 0; t < T; ++t) dots[t][0] = dots[t][1] = start_sum<F, 32>(x[t], run);
 #pragma GCC unroll 4
@@ -263,8 +243,8 @@ void tile_runs(const Unpacked& w, int64_t runs, const QuantGroup* x, float* acc,
       const __m512i w1 = _mm512_load_si512(w.bytes[quad][1]);
       MINKE_UNROLL for (int t = 0; t < T; ++t) {
         const __m512i four = broadcast_word(x[t].q + quad * 4);
-        dot(dots[t][0], w0, four);
-        dot(dots[t][1], w1, four);
+        dots[t][0] = dot(dots[t][0], w0, four);
+        dots[t][1] = dot(dots[t][1], w1, four);
       }
     }
     MINKE_UNROLL for (int t = 0; t < T; ++t) {
@@ -355,10 +335,12 @@ void many_rows_pair(const LinearTask& task, int64_t first, int64_t second, float
     const QuantGroup* x = task.groups + g * task.rows;
     const int64_t runs = runs_in_group(dim, g);
     const int64_t bytes = group_bytes(F::kFormat, runs);
-    const int64_t next = at + bytes;
-    Fetch fetch = g + 1 < groups_of(dim)
-                      ? Fetch(panels[0] + next, panels[1] + next, bytes)
-                      : Fetch(panel_after(first), panel_after(second), header + bytes);
+    const bool last = g + 1 == groups_of(dim);
+    const auto after = [&](int p, int64_t panel) {
+      return last ? PrefetchRange(panel_after(panel), header + bytes)
+                  : PrefetchRange(panels[p] + at + bytes, bytes);
+    };
+    PrefetchRange next[2] = {after(0, first), after(1, second)};
     if constexpr (kIsSuper<F>) {
       const typename F::Scales scales[2] = {F::load_scales(panels[0], panels[0] + at, g),
                                             F::load_scales(panels[1], panels[1] + at, g)};
@@ -369,15 +351,15 @@ void many_rows_pair(const LinearTask& task, int64_t first, int64_t second, float
         }
       }
       for_tiles(task.rows, [&](int64_t row, auto tile) {
-        tile_super<F, decltype(tile)::value>(w, scales, x + row, sums + row * 32, fetch);
+        tile_super<F, decltype(tile)::value>(w, scales, x + row, sums + row * 32, next);
       });
     } else {
       MINKE_UNROLL for (int p = 0; p < 2; ++p) unpack_run_group<F>(panels[p] + at, runs, p, w);
       for_tiles(task.rows, [&](int64_t row, auto tile) {
-        tile_runs<F, decltype(tile)::value>(w, runs, x + row, sums + row * 32, fetch);
+        tile_runs<F, decltype(tile)::value>(w, runs, x + row, sums + row * 32, next);
       });
     }
-    at = next;
+    at += bytes;
   }
   for (int64_t row = 0; row < task.rows; ++row) {
     store_outputs(task, first, row, _mm512_load_ps(sums + row * 32));

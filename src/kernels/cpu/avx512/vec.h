@@ -12,18 +12,20 @@
 
 namespace minke::avx512 {
 
-// acc += unsigned bytes of w times signed bytes of the four at x, the same four for all lanes. As
-// assembly, because g++ 12 does not fold the broadcast into the instruction.
-inline void dot_broadcast(__m512i& acc, __m512i w, const void* x) {
-  asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(acc) : "v"(w), "m"(*static_cast<const int32_t*>(x)));
-}
-// The same with x in a register. Also assembly: g++ 12 carries accumulators through a loop in two
-// sets of registers and copies one to the other every round.
-inline void dot(__m512i& acc, __m512i w, __m512i x) {
+// acc plus unsigned bytes of w times signed bytes of x, four to a lane. As assembly: g++ 12 carries
+// accumulators through a loop in two sets of registers and copies one to the other every round. By
+// value: an array of accumulators that assembly refers to stays in memory.
+inline __m512i dot(__m512i acc, __m512i w, __m512i x) {
   asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(w), "v"(x));
+  return acc;
 }
-// acc plus products of pairs of 16-bit integers, likewise. By value: an array of accumulators that
-// assembly refers to stays in memory.
+// The same four bytes at x for all lanes. As assembly, because g++ 12 does not fold the broadcast
+// into the instruction.
+inline __m512i dot_broadcast(__m512i acc, __m512i w, const void* x) {
+  asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(acc) : "v"(w), "m"(*static_cast<const int32_t*>(x)));
+  return acc;
+}
+// acc plus products of pairs of 16-bit integers.
 inline __m512i dot_words(__m512i acc, __m512i a, __m512i b) {
   asm("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
   return acc;
