@@ -21,7 +21,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 // {"ids": [...]}, [...], or numbers with spaces or commas between them.
-Result<std::vector<int32_t>> parse_ids(const std::string& text, int32_t vocabulary) {
+Result<std::vector<int32_t>> parse_ids(const std::string& text, const std::string& source,
+                                       int32_t vocabulary) {
   std::vector<int32_t> ids;
   std::string word;
   const auto take = [&]() -> Status {
@@ -37,19 +38,20 @@ Result<std::vector<int32_t>> parse_ids(const std::string& text, int32_t vocabula
   };
   std::string_view rest = text;
   const size_t first = std::min(rest.find_first_not_of(" \t\r\n"), rest.size());
-  if (first < rest.size() && rest[first] == '{') {
-    const Json json = Json::parse(text, nullptr, false);
-    if (!json.is_object() || !json.contains("ids") || !json["ids"].is_array()) {
-      return misuse("stdin is JSON, but not {\"ids\": [...]}");
+  if (first < rest.size() && (rest[first] == '{' || rest[first] == '[')) {
+    Json json = Json::parse(text, nullptr, false);
+    if (json.is_object() && json.contains("ids")) json = Json(json["ids"]);
+    if (!json.is_array()) {
+      return misuse(fmt::format("{} begins as JSON, but is not {{\"ids\": [...]}}", source));
     }
-    for (const Json& id : json["ids"]) {
+    for (const Json& id : json) {
       word = id.dump(-1, ' ', false, Json::error_handler_t::replace);
       MINKE_TRY(take());
     }
     return ids;
   }
   for (const char c : rest) {
-    if (std::string_view(" \t\r\n,[]").find(c) == std::string_view::npos) {
+    if (std::string_view(" \t\r\n,").find(c) == std::string_view::npos) {
       word += c;
     } else {
       MINKE_TRY(take());
@@ -57,6 +59,21 @@ Result<std::vector<int32_t>> parse_ids(const std::string& text, int32_t vocabula
   }
   MINKE_TRY(take());
   return ids;
+}
+
+// What is said of bytes that became no token.
+std::string left_out_words(std::string_view bytes) {
+  constexpr size_t kShownMax = 8;
+  std::string shown;
+  for (const char byte : bytes.substr(0, kShownMax)) {
+    shown += fmt::format(" 0x{:02x}", static_cast<uint8_t>(byte));
+  }
+  const auto count = static_cast<int64_t>(bytes.size());
+  return fmt::format(
+      "({} byte{} of the text {} no token in this model's vocabulary and {} left "
+      "out:{}{})\n",
+      with_commas(count), count == 1 ? "" : "s", count == 1 ? "has" : "have",
+      count == 1 ? "is" : "are", shown, bytes.size() > kShownMax ? " ..." : "");
 }
 
 class Tokenize : public Command {
@@ -90,7 +107,12 @@ class Tokenize : public Command {
                   "Read ids ({\"ids\": [...]}, or numbers) and print the text they stand for",
                   &decode_);
     options->flag("--json", "Print {\"ids\": [...]}, or {\"text\": \"...\"} with --decode", &json_);
-    engine_.declare(options);
+    // All verbs that read a model alone with its texts take these two (docs/cli.md).
+    options->group("Taken here too, so that scripts may give them");
+    options->integer("--threads", "Changes nothing here: text is read by one thread", {1, 1024},
+                     &threads_);
+    options->integer("--prefill-chunk", "Changes nothing here: no forward pass is made",
+                     {1, 1 << 14}, &prefill_chunk_);
   }
 
   Status run(Console* console) override {
@@ -101,19 +123,23 @@ class Tokenize : public Command {
     MINKE_ASSIGN(const GgufFile file, GgufFile::open(path, {.allow_truncated_data = true}));
     MINKE_ASSIGN(const std::unique_ptr<Tokenizer> tokenizer, load_tokenizer(file));
     std::string input;
-    if (!file_ || *file_ == "-") {
+    const bool from_stdin = !file_ || *file_ == "-";
+    if (from_stdin) {
       MINKE_ASSIGN(input, read_stdin_bytes());
     } else {
       MINKE_ASSIGN(input, read_file_bytes(*file_, size_t{1} << 30));
     }
-    return decode_ ? decode(*tokenizer, input, console) : encode(*tokenizer, input, console);
+    if (!decode_) return encode(*tokenizer, input, console);
+    return decode(*tokenizer, input, from_stdin ? "stdin" : printable(*file_, 400), console);
   }
 
  private:
   Status encode(const Tokenizer& tokenizer, const std::string& input, Console* console) const {
     const SpecialText special = special_ ? SpecialText::kParse : SpecialText::kAsText;
-    const std::vector<int32_t> ids =
-        bos_ ? tokenizer.encode_with_bos(input, special) : tokenizer.encode(input, special);
+    std::string left_out;
+    const std::vector<int32_t> ids = bos_ ? tokenizer.encode_with_bos(input, special, &left_out)
+                                          : tokenizer.encode(input, special, &left_out);
+    if (!left_out.empty()) console->note(left_out_words(left_out));
     if (json_) {
       console->out(json_line({{"ids", ids}}));
       return {};
@@ -125,8 +151,9 @@ class Tokenize : public Command {
     return {};
   }
 
-  Status decode(const Tokenizer& tokenizer, const std::string& input, Console* console) const {
-    MINKE_ASSIGN(const std::vector<int32_t> ids, parse_ids(input, tokenizer.vocab_size()));
+  Status decode(const Tokenizer& tokenizer, const std::string& input, const std::string& source,
+                Console* console) const {
+    MINKE_ASSIGN(const std::vector<int32_t> ids, parse_ids(input, source, tokenizer.vocab_size()));
     const std::string text = tokenizer.decode(ids, {.show_control = special_});
     if (json_) {
       console->out(json_line({{"text", text}}));
@@ -139,7 +166,7 @@ class Tokenize : public Command {
 
   std::optional<std::string> model_, file_;
   bool special_ = false, bos_ = false, decode_ = false, json_ = false;
-  EngineFlags engine_;
+  std::optional<int64_t> threads_, prefill_chunk_;
 };
 
 }  // namespace

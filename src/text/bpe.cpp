@@ -127,7 +127,11 @@ void BytePairEncoder::merge_word(std::string_view word, MergeScratch& scratch) c
   scratch.symbols.clear();
   for (size_t i = 0; i < word.size(); ++i) {
     const int32_t token = byte_tokens_[static_cast<uint8_t>(word[i])];
-    if (token >= 0) scratch.symbols.push_back({.token = token, .begin = static_cast<uint32_t>(i)});
+    if (token >= 0) {
+      scratch.symbols.push_back({.token = token, .begin = static_cast<uint32_t>(i)});
+    } else if (scratch.left_out != nullptr) {
+      *scratch.left_out += word[i];
+    }
   }
   scratch.merge(
       static_cast<uint32_t>(word.size()), ranks_,
@@ -144,7 +148,11 @@ void BytePairEncoder::encode(std::string_view word, MergeScratch& scratch,
   }
   if (word.size() == 1) {
     const int32_t token = byte_tokens_[static_cast<uint8_t>(word[0])];
-    if (token >= 0) out.push_back(token);
+    if (token >= 0) {
+      out.push_back(token);
+    } else if (scratch.left_out != nullptr) {
+      *scratch.left_out += word;
+    }
     return;
   }
   // Most words of most texts are one token, which is cheaper to look up than to merge. The merges

@@ -17,6 +17,7 @@
 #include <functional>
 #include <limits>
 #include <queue>
+#include <string>
 #include <vector>
 
 #include "core/check.h"
@@ -38,6 +39,7 @@ struct MergeSymbol {
 class MergeScratch {
  public:
   std::vector<MergeSymbol> symbols;  // in: the row; out: what is left of it
+  std::string* left_out = nullptr;   // gets the bytes that have no token, where somebody asks
 
   // `ranks`: every rank that lookup returns is below it. `end`: the bytes of the word.
   template <typename Lookup>

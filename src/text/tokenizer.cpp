@@ -253,9 +253,11 @@ Result<std::unique_ptr<Tokenizer>> Tokenizer::create(TokenizerSpec spec) {
   return Impl::create(std::move(spec));
 }
 
-std::vector<int32_t> Tokenizer::encode(std::string_view text, SpecialText special) const {
+std::vector<int32_t> Tokenizer::encode(std::string_view text, SpecialText special,
+                                       std::string* left_out) const {
   std::vector<int32_t> out;
   MergeScratch scratch;
+  scratch.left_out = left_out;
   const auto encode_plain = [&](std::string_view part) {
     if (part.empty()) return;
     if (impl_->spm) {
@@ -288,8 +290,9 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, SpecialText specia
   return out;
 }
 
-std::vector<int32_t> Tokenizer::encode_with_bos(std::string_view text, SpecialText special) const {
-  std::vector<int32_t> ids = encode(text, special);
+std::vector<int32_t> Tokenizer::encode_with_bos(std::string_view text, SpecialText special,
+                                                std::string* left_out) const {
+  std::vector<int32_t> ids = encode(text, special, left_out);
   // A template may have written BOS already; two of them confuse models.
   if (adds_bos_ && bos_ && (ids.empty() || ids.front() != *bos_)) ids.insert(ids.begin(), *bos_);
   return ids;

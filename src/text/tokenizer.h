@@ -67,10 +67,13 @@ class Tokenizer {
 
   // The tokens of the text, with neither BOS nor EOS around them. Bytes that are not UTF-8 are
   // kept. A byte for which the vocabulary has no token is left out, as in Hugging Face (SmolLM2
-  // lacks the 13 bytes that never occur in UTF-8 and a few rare lead bytes).
-  std::vector<int32_t> encode(std::string_view text, SpecialText special) const;
+  // lacks the 13 bytes that never occur in UTF-8 and a few rare lead bytes), and is added to
+  // `left_out` where that is given.
+  std::vector<int32_t> encode(std::string_view text, SpecialText special,
+                              std::string* left_out = nullptr) const;
   // The same with BOS in front if the model wants one and the text does not bring it along.
-  std::vector<int32_t> encode_with_bos(std::string_view text, SpecialText special) const;
+  std::vector<int32_t> encode_with_bos(std::string_view text, SpecialText special,
+                                       std::string* left_out = nullptr) const;
 
   // Where encode(text, kParse) finds control tokens. Between them it reads as kAsText: whoever
   // mixes text that may hold control tokens with text that may not cuts there

@@ -1,5 +1,6 @@
 #include "text/tokenizer.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -15,7 +16,6 @@
 namespace minke {
 namespace {
 
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using Ids = std::vector<int32_t>;
 
@@ -55,6 +55,20 @@ TEST(Tokenizer, BringsAnyBytesBack) {
       EXPECT_EQ(back, pre == std::string("qwen2") ? to_nfc(bytes) : bytes);
     }
   }
+}
+
+TEST(Tokenizer, SaysWhichBytesItLeavesOut) {
+  TokenizerSpec spec = toy();
+  for (const size_t byte : {0xFE, 0xFF}) spec.tokens[byte] = fmt::format("no byte {}", byte);
+  const auto tokenizer = create(std::move(spec));
+  std::string left_out;
+  EXPECT_EQ(tokenizer->encode("the\xFF th\xFE\xFF", SpecialText::kAsText, &left_out),
+            (Ids{257, ' ', 256}));
+  EXPECT_EQ(left_out, "\xFF\xFE\xFF");
+  EXPECT_EQ(tokenizer->encode("\xFF", SpecialText::kAsText), Ids());
+  left_out.clear();
+  EXPECT_EQ(tokenizer->encode("the", SpecialText::kAsText, &left_out), (Ids{257}));
+  EXPECT_EQ(left_out, "");
 }
 
 TEST(Tokenizer, PutsQwenTextIntoNfcAndNoOther) {
