@@ -57,7 +57,7 @@ Result<ModelInfo> model_info(const GgufFile& file) {
   MINKE_ASSIGN(const std::string_view architecture, file.text("general.architecture"));
   info.architecture = architecture;
   const std::string prefix = info.architecture + ".";
-  MINKE_ASSIGN(info.name, file.text_or("general.name", ""));
+  MINKE_ASSIGN(info.name, file.model_name());
   MINKE_ASSIGN(info.licence, file.text_or("general.license", ""));
   MINKE_ASSIGN(info.layers, file.integer_or(prefix + "block_count", 0));
   MINKE_ASSIGN(info.dim, file.integer_or(prefix + "embedding_length", 0));

@@ -155,9 +155,7 @@ class Show : public Command {
       console->out(fmt::format("  {}{:<14}{}{}\n", style.dim, label, style.reset,
                                wrapped(value, console->width(), indent)));
     };
-    console->out(fmt::format("{}{}{}\n", style.bold,
-                             info.name.empty() ? "(no name)" : printable(info.name, 200),
-                             style.reset));
+    console->out(fmt::format("{}{}{}\n", style.bold, printable(info.name, 200), style.reset));
     line(
         "file",
         fmt::format("{} ({}, GGUF v{}{})", printable(file.path(), 400),

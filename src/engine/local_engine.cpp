@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <filesystem>
 #include <future>
 #include <utility>
 
@@ -138,10 +137,7 @@ class LocalEngineImpl final : public LocalEngine {
     return parts_.tokenizer->decode(tokens);
   }
   int64_t context_tokens() const override { return parts_.plan.context_tokens; }
-  std::string model_name() const override {
-    const std::string& name = parts_.model->config().name;
-    return name.empty() ? std::filesystem::path(parts_.options.model).stem().string() : name;
-  }
+  std::string model_name() const override { return parts_.model->config().name; }
   SamplingOptions default_sampling() const override { return parts_.sampling; }
   MemoryReport memory() const override { return parts_.memory; }
   const Tokenizer& tokenizer() const override { return *parts_.tokenizer; }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <limits>
 #include <numeric>
 
@@ -271,6 +272,18 @@ Result<std::string_view> GgufFile::text_or(std::string_view key, std::string_vie
 
 Result<bool> GgufFile::boolean_or(std::string_view key, bool fallback) const {
   return has(key) ? boolean(key) : fallback;
+}
+
+Result<std::string> GgufFile::model_name() const {
+  MINKE_ASSIGN(std::string_view name, text_or("general.name", ""));
+  for (const std::string_view format : {"GGUF", "AWQ", "GPTQ"}) {
+    if (!name.ends_with(format)) continue;
+    const std::string_view rest = name.substr(0, name.size() - format.size());
+    if (rest.size() > 1 && (rest.back() == ' ' || rest.back() == '-')) {
+      name = rest.substr(0, rest.size() - 1);
+    }
+  }
+  return name.empty() ? std::filesystem::path(path()).stem().string() : std::string(name);
 }
 
 Status GgufFile::check_intact() const {

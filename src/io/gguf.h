@@ -121,6 +121,10 @@ class GgufFile {
   Result<std::string_view> text_or(std::string_view key, std::string_view fallback) const;
   Result<bool> boolean_or(std::string_view key, bool fallback) const;
 
+  // What people call the model: general.name without a "GGUF" or "AWQ" behind it, which is about
+  // some file of it; where there is none, the name of this file without its ending.
+  Result<std::string> model_name() const;
+
   std::span<const GgufTensor> tensors() const { return tensors_; }
   const GgufTensor* find(std::string_view name) const;
 

@@ -189,6 +189,20 @@ TEST(Gguf, GettersSayWhatIsMissingOrOfAnotherKind) {
   EXPECT_FALSE(file->integer_or("general.architecture", 5));
 }
 
+TEST(Gguf, TheNameOfAModelDoesNotSayWhatFormatItsFileHas) {
+  const auto name_of = [](std::string_view said) {
+    Builder b;
+    b.start(0, 1).key("general.name", GgufType::kString).text(said);
+    return GgufFile::parse(b.bytes, "models/tiny-1b.gguf")->model_name().value();
+  };
+  EXPECT_EQ(name_of("Tiny 1B Instruct GGUF"), "Tiny 1B Instruct");
+  EXPECT_EQ(name_of("Tiny-1B-GGUF"), "Tiny-1B");
+  EXPECT_EQ(name_of("Tiny 1B AWQ"), "Tiny 1B");
+  EXPECT_EQ(name_of("Tiny GGUFier"), "Tiny GGUFier");
+  EXPECT_EQ(name_of("GGUF"), "GGUF");
+  EXPECT_EQ(name_of(""), "tiny-1b");
+}
+
 TEST(GgufHostile, EveryPrefixIsRefused) {
   const Builder whole = small();
   for (size_t length = 0; length < whole.bytes.size(); ++length) {

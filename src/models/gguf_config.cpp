@@ -105,8 +105,7 @@ Result<ModelConfig> read_decoder_config(const GgufFile& file, RopePairs pairs) {
   ModelConfig config;
   MINKE_ASSIGN(const std::string_view architecture, file.text("general.architecture"));
   config.architecture = std::string(architecture);
-  MINKE_ASSIGN(const std::string_view name, file.text_or("general.name", architecture));
-  config.name = std::string(name);
+  MINKE_ASSIGN(config.name, file.model_name());
   config.rope.pairs = pairs;
   const Keys keys(file, config.architecture);
   MINKE_ASSIGN(config.layers, keys.count("block_count", 1, 1000));

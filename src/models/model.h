@@ -15,7 +15,7 @@ namespace minke {
 
 struct ModelConfig {
   std::string architecture;  // "llama", "qwen2"
-  std::string name;          // as the file states it, for people
+  std::string name;          // GgufFile::model_name
   int64_t layers = 0;
   int64_t dim = 0;
   int64_t heads = 0;
