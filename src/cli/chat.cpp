@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <chrono>
-#include <climits>
 #include <fstream>
 #include <functional>
 #include <utility>
@@ -50,8 +50,7 @@ void print_closing(const Answer& answer, const Engine& engine, Console* console)
   } else if (answer.finish == FinishReason::kTokensMax) {
     console->note("(ended by --max-tokens)\n");
   }
-  const int width = console->stderr_is_terminal() ? console->width() : INT_MAX;
-  console->note(wrapped(statistics(answer.usage), width, 0) + "\n");
+  console->note(statistics(answer.usage) + "\n");
 }
 
 // A path such as /etc/hosts is no command; commands are one word of letters.
@@ -107,17 +106,32 @@ class Conversation {
   int64_t context_used_ = 0;
 };
 
-constexpr const char* kHelp =
-    "  \"\"\"             begins and ends a message of several lines (a pasted one needs none)\n"
-    "  @path/of/file   puts a text file into the message\n"
-    "  /set NAME VALUE changes temp, top-k, top-p, min-p, repeat-penalty, presence-penalty,\n"
-    "                  frequency-penalty, seed, max-tokens, stop, speculate or think (show, fold)\n"
-    "  /show           what is set, and how full the context is\n"
-    "  /system TEXT    gives new instructions and begins anew\n"
-    "  /retry          answers the last message again\n"
-    "  /clear          begins anew\n"
-    "  /save FILE      writes the conversation as JSON; /load FILE brings it back\n"
-    "  /bye            leaves, as does Ctrl-D; Ctrl-C ends an answer\n";
+struct HelpRow {
+  std::string_view typed;
+  std::string_view what;  // it does
+};
+
+constexpr std::array<HelpRow, 9> kHelp = {
+    {{"\"\"\"", "begins and ends a message of several lines (a pasted one needs none)"},
+     {"@path/of/file", "puts a text file into the message"},
+     {"/set NAME VALUE",
+      "changes temp, top-k, top-p, min-p, repeat-penalty, presence-penalty, frequency-penalty, "
+      "seed, max-tokens, stop, speculate or think (show, fold)"},
+     {"/show", "what is set, and how full the context is"},
+     {"/system TEXT", "gives new instructions and begins anew"},
+     {"/retry", "answers the last message again"},
+     {"/clear", "begins anew"},
+     {"/save FILE", "writes the conversation as JSON; /load FILE brings it back"},
+     {"/bye", "leaves, as does Ctrl-D; Ctrl-C ends an answer"}}};
+
+std::string help_lines(int width) {
+  static constexpr int kColumn = 18;
+  std::string out;
+  for (const HelpRow& row : kHelp) {
+    out += fmt::format("  {:<16}{}\n", row.typed, wrapped(row.what, width, kColumn));
+  }
+  return out;
+}
 
 void Conversation::read_quoted(std::string first, std::string* message) {
   *message = std::move(first);
@@ -191,7 +205,7 @@ Result<Conversation::After> Conversation::command(const std::string& line) {
   Status status;
   if (name == "/bye" || name == "/exit" || name == "/quit") return After::kLeave;
   if (name == "/help" || name == "/?") {
-    say(kHelp);
+    say(help_lines(console_->width()));
   } else if (name == "/set") {
     status = set(arguments);
   } else if (name == "/show") {
@@ -289,7 +303,7 @@ Status Conversation::load(const std::string& path) {
   MINKE_ASSIGN(const std::string text, read_file_bytes(path, size_t{64} << 20));
   const Json json = Json::parse(text, nullptr, false);
   const auto bad = [&] {
-    return fail(fmt::format("{} is not a conversation that /save wrote", printable(path, 400)));
+    return misuse(fmt::format("{} is not a conversation that /save wrote", printable(path, 400)));
   };
   if (!json.is_object() || !json.contains("turns") || !json["turns"].is_array()) return bad();
   std::vector<ChatTurn> turns;
@@ -383,8 +397,14 @@ Result<bool> Conversation::answer() {
 
 void ChatFlags::declare(OptionList* options) {
   options->group("Conversation");
-  options->text("--system", "TEXT", "Instructions that stand before the conversation", &system)
-      .default_text = "the model's own";
+  Option& instructions =
+      options->text("--system", "TEXT", "Instructions that stand before the conversation", &system);
+  instructions.default_text = "the model's own";
+  instructions.set = [this](std::string_view text) -> Status {
+    if (!is_utf8(text)) return misuse("--system is not UTF-8 text; convert it first");
+    system = std::string(text);
+    return {};
+  };
   options
       ->choice("--think", "Show a model's thinking, or fold it into one line", {"show", "fold"},
                &think)
@@ -464,9 +484,11 @@ Status answer_once(LocalEngine& engine, const OneAnswer& what, const ChatFlags& 
 Status chat(LocalEngine& engine, const ChatFlags& flags, SamplingFlags sampling, Console* console) {
   if (console->stdin_is_terminal() && !flags.json) {
     const Style& style = console->err_style();
-    console->err(fmt::format("{}{}{} {}— /help for what can be typed, Ctrl-D to leave{}\n\n",
-                             style.bold, printable(engine.model_name(), 200), style.reset,
-                             style.dim, style.reset));
+    const std::string name = printable(engine.model_name(), 200);
+    const std::string line =
+        wrapped(name + " — /help for what can be typed, Ctrl-D to leave", console->width(), 0);
+    console->err(fmt::format("{}{}{}{}{}{}\n\n", style.bold, line.substr(0, name.size()),
+                             style.reset, style.dim, line.substr(name.size()), style.reset));
   }
   Conversation conversation(engine, flags, std::move(sampling), console);
   return conversation.run();

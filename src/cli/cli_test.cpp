@@ -110,6 +110,13 @@ TEST(Text, CharactersAreCountedByTheirColumns) {
   EXPECT_EQ(utf8_length("\xf0\x9f\x98\x80!"), 4U);
 }
 
+TEST(Text, LinesAreBrokenBetweenWordsAndKeepTheirIndent) {
+  EXPECT_EQ(wrapped_lines("one two three\n  four five six\n\nincomprehensible x\n", 10),
+            "one two\nthree\n  four\n  five six\n\nincomprehensible\nx\n");
+  EXPECT_EQ(wrapped_lines("no newline at its end", 80), "no newline at its end");
+  EXPECT_EQ(wrapped_lines("", 10), "");
+}
+
 TEST(Text, SizesAndDurationsReadWell) {
   EXPECT_EQ(with_commas(-1234567), "-1,234,567");
   EXPECT_EQ(with_commas(999), "999");

@@ -97,8 +97,13 @@ void Console::err(std::string_view text) {
   std::fflush(stderr);
 }
 
-void Console::note(std::string_view text) {
-  err(fmt::format("{}{}{}", err_style_.dim, text, err_style_.reset));
+// Where stderr is no terminal, a line is for programs and stays one.
+std::string Console::fitted(std::string_view lines) const {
+  return stderr_is_terminal_ ? wrapped_lines(lines, width()) : std::string(lines);
+}
+
+void Console::note(std::string_view lines) {
+  err(fmt::format("{}{}{}", err_style_.dim, fitted(lines), err_style_.reset));
 }
 
 Status Console::flush() {
@@ -108,14 +113,17 @@ Status Console::flush() {
 }
 
 void Console::error(std::string_view message) {
-  err(fmt::format("{}minke:{} ", err_style_.red, err_style_.reset));
+  static constexpr std::string_view kName = "minke:";
+  std::string lines = fmt::format("{} ", kName);
   // Names out of files and words out of templates must not steer the terminal.
   while (true) {
     const size_t end = std::min(message.find('\n'), message.size());
-    err(printable(message.substr(0, end), kErrorLineMax) + "\n");
-    if (end == message.size()) return;
+    lines += printable(message.substr(0, end), kErrorLineMax) + "\n";
+    if (end == message.size()) break;
     message.remove_prefix(end + 1);
   }
+  err(fmt::format("{}{}{}{}", err_style_.red, kName, err_style_.reset,
+                  fitted(lines).substr(kName.size())));
 }
 
 ProgressBar::ProgressBar(Console* console) : console_(console) {}

@@ -35,15 +35,17 @@ class Console {
   // Whole lines or pieces of them; flush() makes them seen and reports a full disk.
   void out(std::string_view text);
   void err(std::string_view text);
-  // As err, in the dim style.
-  void note(std::string_view text);
+  // Whole lines on stderr in the dim style, broken between words where a terminal is narrower.
+  void note(std::string_view lines);
   Status flush();
 
-  // Lines on stderr that start with "minke: ", red where colours are; never interleaved with a
-  // progress bar's leftovers.
+  // Lines on stderr that start with "minke: ", red where colours are, broken as those of a note;
+  // never interleaved with a progress bar's leftovers.
   void error(std::string_view message);
 
  private:
+  std::string fitted(std::string_view lines) const;
+
   bool stdin_is_terminal_, stdout_is_terminal_, stderr_is_terminal_, capable_;
   bool failed_ = false;
   Style out_style_, err_style_;

@@ -132,6 +132,19 @@ std::string wrapped(std::string_view text, int width, int indent) {
   return out;
 }
 
+std::string wrapped_lines(std::string_view text, int width) {
+  std::string out;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    const size_t indent = std::min(text.find_first_not_of(' '), end);
+    out.append(indent, ' ');
+    out += wrapped(text.substr(indent, end - indent), width, static_cast<int>(indent));
+    if (end < text.size()) out += '\n';
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return out;
+}
+
 bool is_utf8(std::string_view text) {
   while (!text.empty()) {
     size_t length = 0;

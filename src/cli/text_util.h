@@ -31,6 +31,8 @@ int text_width(std::string_view text);
 // Breaks at spaces so that no line is wider than `width` (longer words stand alone). The first line
 // is not indented; the others begin with `indent` spaces. No newline at the end.
 std::string wrapped(std::string_view text, int width, int indent);
+// Each line of a text by itself; what follows a break is indented as its line is.
+std::string wrapped_lines(std::string_view text, int width);
 
 // True when text is valid UTF-8.
 bool is_utf8(std::string_view text);
