@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -59,6 +60,20 @@ std::string fenced_file(const std::string& name, const std::string& text) {
                      fence);
 }
 
+// Whether a word after @ can hardly mean anything but a file: it has a slash, or ends as files'
+// names do. "@alice" and "@3.5" are words like any other.
+bool looks_like_file(std::string_view word) {
+  if (word.find('/') != std::string_view::npos) return true;
+  const size_t dot = word.rfind('.');
+  if (dot == std::string_view::npos || dot == 0) return false;
+  const std::string_view extension = word.substr(dot + 1);
+  const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  constexpr size_t kExtensionMax = 5;
+  return !extension.empty() && extension.size() <= kExtensionMax && is_letter(extension[0]) &&
+         std::ranges::all_of(extension, [&](char c) { return is_letter(c) || is_digit(c); });
+}
+
 }  // namespace
 
 Result<std::string> read_file_bytes(const std::string& path, size_t bytes_max) {
@@ -92,12 +107,12 @@ Result<std::string> with_files(std::string_view prompt,
     std::string path(prompt.substr(at + 1, end - at - 1));
     std::error_code ignored;
     while (!path.empty() && !std::filesystem::exists(path, ignored) &&
-           std::string_view(",.;:!?)\"'").find(path.back()) != std::string_view::npos) {
+           std::string_view(",.;:!?)]}\"'").find(path.back()) != std::string_view::npos) {
       path.pop_back();
       --end;
     }
     if (path.empty() || !std::filesystem::is_regular_file(path, ignored)) {
-      if (path.find('/') != std::string::npos) {
+      if (looks_like_file(path)) {
         note(fmt::format("@{} names no file and is sent as it stands", printable(path)));
       }
       out += prompt[at++];
@@ -105,7 +120,7 @@ Result<std::string> with_files(std::string_view prompt,
     }
     MINKE_ASSIGN(const std::string text, read_file_bytes(path, kPromptFileBytesMax));
     if (!is_utf8(text) || text.find('\0') != std::string::npos) {
-      return fail(
+      return misuse(
           fmt::format("@{} is not a text file (UTF-8); leave it out, or write the name "
                       "without the @",
                       printable(path)));

@@ -6,6 +6,7 @@
 
 #include "cli/prompt.h"
 #include "cli/text_util.h"
+#include "core/thread_pool.h"
 
 namespace minke::cli {
 
@@ -28,6 +29,13 @@ Result<std::string> input_text(const std::optional<std::string>& file) {
 
 Result<std::shared_ptr<LocalEngine>> load_local_engine(const EngineFlags& flags, std::string path,
                                                        Console* console) {
+  const int processors = available_processors();
+  if (flags.threads && *flags.threads > 2 * int64_t{processors}) {
+    console->note(
+        fmt::format("(--threads {} on {} processor{}: threads that wait for each other "
+                    "make it slower)\n",
+                    *flags.threads, processors, processors == 1 ? "" : "s"));
+  }
   EngineOptions options = flags.engine_options(std::move(path));
   ProgressBar bar(console);
   options.progress = [&bar](std::string_view what, double fraction) { bar.update(what, fraction); };
