@@ -152,13 +152,13 @@ class Bench : public Command {
     for (const BenchRow* row : *rows) {
       const int64_t needed = row->prompt_tokens + bench_answer_tokens();
       if (needed > context) {
-        return fail(
+        return misuse(
             fmt::format("{} needs a context of {} tokens, and it has {}; leave the row out, "
                         "or raise --ctx where the model allows it",
                         row->name, with_commas(needed), with_commas(context)));
       }
     }
-    if (rows->empty()) return fail("the context is too short for every row");
+    if (rows->empty()) return misuse("the context is too short for every row; raise --ctx");
     return {};
   }
 

@@ -46,8 +46,8 @@ class Logprobs : public Command {
   }
 
   Status run(Console* console) override {
-    MINKE_ASSIGN(const std::string text, input_text(file_));
     MINKE_ASSIGN(std::string path, model_path(model_));
+    MINKE_ASSIGN(const std::string text, input_text(file_));
     MINKE_ASSIGN(const auto engine, load_local_engine(engine_flags_, std::move(path), console));
     const std::vector<int32_t> ids = engine->text_prompt(text, special_);
     std::vector<TokenScore> scores;

@@ -30,7 +30,7 @@ int exit_status(const Error& error) {
 int unknown_verb(const std::string& verb, Console* console) {
   std::vector<std::string> names;
   for (const MakeCommand make : all_commands()) names.push_back(make()->text().name);
-  const std::vector<std::string> near = nearest_names(verb, names);
+  const auto near = verb.empty() ? std::vector<std::string>() : nearest_names(verb, names);
   const std::string hint = near.empty() ? "minke --help lists those that exist"
                                         : fmt::format("did you mean `minke {}`?", near.front());
   console->error(fmt::format("unknown verb '{}'; {}", printable(verb), hint));

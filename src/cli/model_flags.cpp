@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "cli/text_util.h"
 #include "io/catalogue.h"
 #include "io/model_cache.h"
 
@@ -93,6 +94,7 @@ void SamplingFlags::declare(OptionList* options) {
   options->texts("--stop", "TEXT", "End the answer where TEXT would come", &stop).set =
       [this](std::string_view text) -> Status {
     if (text.empty()) return misuse("--stop needs a text that is not empty");
+    if (!is_utf8(text)) return misuse("--stop is not UTF-8 text; convert it first");
     stop.emplace_back(text);
     return {};
   };

@@ -68,14 +68,14 @@ class Perplexity : public Command {
   Status run(Console* console) override {
     const int64_t window = engine_flags_.context.value_or(512);
     if (window < 4) return misuse(fmt::format("--ctx must be at least 4 here, got {}", window));
-    MINKE_ASSIGN(const std::string text, input_text(file_));
     MINKE_ASSIGN(std::string path, model_path(model_));
+    MINKE_ASSIGN(const std::string text, input_text(file_));
     engine_flags_.context = window;
     MINKE_ASSIGN(const auto engine, load_local_engine(engine_flags_, std::move(path), console));
     const std::vector<int32_t> ids = engine->text_prompt(text, false);
     const auto total = static_cast<int64_t>(ids.size());
     if (total < 2 * window) {
-      return fail(
+      return misuse(
           fmt::format("the text has {} tokens, and two windows of {} are the least that says "
                       "anything; give a longer text or a smaller --ctx",
                       with_commas(total), with_commas(window)));

@@ -109,6 +109,11 @@ class Pull : public Command {
     const InterruptGuard guard;
     const Result<PulledModel> pulled = pull_model(entry, options, reporter);
     reporter.finish();
+    if (!pulled && InterruptGuard::interrupted()) {
+      // What is kept is worth saying.
+      console->error(fmt::format("pull: {}", pulled.error().message));
+      return fail(std::string(kInterrupted));
+    }
     if (!pulled) return std::unexpected(pulled.error());
     std::error_code ignored;
     const auto bytes = std::filesystem::file_size(pulled->path, ignored);

@@ -56,6 +56,7 @@ class Synth : public Command {
   }
 
   Status run(Console* console) override {
+    if (out_->empty()) return misuse("OUT is empty; give the name of a file");
     std::error_code ignored;
     const std::filesystem::file_status there = std::filesystem::status(*out_, ignored);
     if (std::filesystem::exists(there) && !std::filesystem::is_regular_file(there)) {
