@@ -103,80 +103,91 @@ void softmax_row_backward(const float* p, const float* rounded_p, float* dp, int
   for (int64_t j = 0; j < stride; ++j) dp[j] = p[j] * (dp[j] - dot) * scale;
 }
 
-void query_block(const Unit& unit, Scratch& scratch, int64_t head, int64_t begin, int64_t end) {
+// Some queries of one head.
+struct QueryBlock {
+  int64_t begin;  // row of its first query
+  int64_t count;
+  int64_t place;  // of its first element in q, dy and dq
+
+  int64_t end() const { return begin + count; }
+  int64_t keys() const { return padded(end()); }  // none after the last query
+};
+
+void round_queries(const Unit& unit, const QueryBlock& block, Scratch& scratch) {
   const int64_t dim = unit.spec.head_dim;
-  const int64_t count = end - begin;
-  const int64_t keys = padded(end);  // none after the block's last query
-  const int64_t all_keys = padded(unit.rows);
-  const int64_t place = begin * unit.q_stride() + head * dim;
-  const float* dy = unit.dy + place;
-  float* q = scratch.q.data();
-  for (int64_t i = 0; i < count; ++i) {
+  for (int64_t i = 0; i < block.count; ++i) {
+    const float* from = unit.q + block.place + i * unit.q_stride();
     for (int64_t d = 0; d < dim; ++d) {
-      q[i * dim + d] = rounded(unit.q[place + i * unit.q_stride() + d]);
+      scratch.q[static_cast<size_t>(i * dim + d)] = rounded(from[d]);
     }
   }
-  float* p = scratch.p.data();
-  float* rounded_p = scratch.rounded.data();
-  float* dp = scratch.dp.data();
-  gemm_f32({.rows = count,
-            .columns = keys,
-            .depth = dim,
-            .a = q,
-            .a_row_stride = dim,
-            .a_k_stride = 1,
-            .b = scratch.kt.data(),
-            .b_stride = all_keys,
-            .c = p,
-            .c_stride = keys});
-  gemm_f32({.rows = count,
-            .columns = keys,
-            .depth = dim,
-            .a = dy,
-            .a_row_stride = unit.q_stride(),
-            .a_k_stride = 1,
-            .b = scratch.vt.data(),
-            .b_stride = all_keys,
-            .c = dp,
-            .c_stride = keys});
-  for (int64_t i = 0; i < count; ++i) {
-    const int64_t row = i * keys;
-    softmax_row(p + row, rounded_p + row, begin + i + 1, keys, unit.spec.scale);
-    softmax_row_backward(p + row, rounded_p + row, dp + row, keys, unit.spec.scale);
-  }
-  gemm_f32({.rows = count,
+}
+
+// Scores q · kᵀ and the gradients of probabilities dy · vᵀ.
+void multiply_by_keys_and_values(const Unit& unit, const QueryBlock& block, Scratch& scratch) {
+  const int64_t dim = unit.spec.head_dim;
+  GemmF32 product = {.rows = block.count,
+                     .columns = block.keys(),
+                     .depth = dim,
+                     .a = scratch.q.data(),
+                     .a_row_stride = dim,
+                     .a_k_stride = 1,
+                     .b = scratch.kt.data(),
+                     .b_stride = padded(unit.rows),
+                     .c = scratch.p.data(),
+                     .c_stride = block.keys()};
+  gemm_f32(product);
+  product.a = unit.dy + block.place;
+  product.a_row_stride = unit.q_stride();
+  product.b = scratch.vt.data();
+  product.c = scratch.dp.data();
+  gemm_f32(product);
+}
+
+// dq = dS · k for these queries; dk += dSᵀ · q and dv += Pᵀ · dy for all keys that they see.
+void write_gradients(const Unit& unit, const QueryBlock& block, const Scratch& scratch) {
+  const int64_t dim = unit.spec.head_dim;
+  gemm_f32({.rows = block.count,
             .columns = dim,
-            .depth = end,
-            .a = dp,
-            .a_row_stride = keys,
+            .depth = block.end(),
+            .a = scratch.dp.data(),
+            .a_row_stride = block.keys(),
             .a_k_stride = 1,
             .b = scratch.k.data(),
             .b_stride = dim,
-            .c = unit.dq + place,
+            .c = unit.dq + block.place,
             .c_stride = unit.q_stride()});
   const int64_t kv_place = unit.kv_head * dim;
-  gemm_f32({.rows = end,
-            .columns = dim,
-            .depth = count,
-            .a = dp,
-            .a_row_stride = 1,
-            .a_k_stride = keys,
-            .b = q,
-            .b_stride = dim,
-            .c = unit.dk + kv_place,
-            .c_stride = unit.kv_stride(),
-            .accumulate = true});
-  gemm_f32({.rows = end,
-            .columns = dim,
-            .depth = count,
-            .a = rounded_p,
-            .a_row_stride = 1,
-            .a_k_stride = keys,
-            .b = dy,
-            .b_stride = unit.q_stride(),
-            .c = unit.dv + kv_place,
-            .c_stride = unit.kv_stride(),
-            .accumulate = true});
+  GemmF32 transposed = {.rows = block.end(),
+                        .columns = dim,
+                        .depth = block.count,
+                        .a = scratch.dp.data(),
+                        .a_row_stride = 1,
+                        .a_k_stride = block.keys(),
+                        .b = scratch.q.data(),
+                        .b_stride = dim,
+                        .c = unit.dk + kv_place,
+                        .c_stride = unit.kv_stride(),
+                        .accumulate = true};
+  gemm_f32(transposed);
+  transposed.a = scratch.rounded.data();
+  transposed.b = unit.dy + block.place;
+  transposed.b_stride = unit.q_stride();
+  transposed.c = unit.dv + kv_place;
+  gemm_f32(transposed);
+}
+
+void query_block(const Unit& unit, const QueryBlock& block, Scratch& scratch) {
+  round_queries(unit, block, scratch);
+  multiply_by_keys_and_values(unit, block, scratch);
+  const int64_t stride = block.keys();
+  for (int64_t i = 0; i < block.count; ++i) {
+    float* p = scratch.p.data() + i * stride;
+    float* rounded_p = scratch.rounded.data() + i * stride;
+    softmax_row(p, rounded_p, block.begin + i + 1, stride, unit.spec.scale);
+    softmax_row_backward(p, rounded_p, scratch.dp.data() + i * stride, stride, unit.spec.scale);
+  }
+  write_gradients(unit, block, scratch);
 }
 
 void run_unit(const Unit& unit, Scratch& scratch) {
@@ -189,7 +200,11 @@ void run_unit(const Unit& unit, Scratch& scratch) {
   const int64_t group = unit.spec.heads / unit.spec.kv_heads;
   for (int64_t head = unit.kv_head * group; head < (unit.kv_head + 1) * group; ++head) {
     for (int64_t begin = 0; begin < unit.rows; begin += kQueryBlock) {
-      query_block(unit, scratch, head, begin, std::min(unit.rows, begin + kQueryBlock));
+      query_block(unit,
+                  {.begin = begin,
+                   .count = std::min(kQueryBlock, unit.rows - begin),
+                   .place = begin * unit.q_stride() + head * unit.spec.head_dim},
+                  scratch);
     }
   }
 }
