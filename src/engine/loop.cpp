@@ -170,9 +170,19 @@ bool Loop::take_messages() {
     cancelled.swap(cancelled_);
     stop = stop_;
   }
-  for (Message& message : requests) start(std::move(message));
+  // The refused are told last, when the counts no longer have them.
+  std::vector<std::pair<const Message*, Error>> refused;
+  for (Message& message : requests) {
+    if (Status started = start(message); !started) {
+      refused.emplace_back(&message, std::move(started).error());
+    }
+  }
   for (const uint64_t id : cancelled) finish(id, FinishReason::kCancelled);
   if (!requests.empty() || !cancelled.empty()) publish_stats();
+  for (auto& [message, error] : refused) {
+    const auto& on_done = message->request.on_done;
+    if (on_done) on_done(std::unexpected(std::move(error)));
+  }
   return !stop;
 }
 
@@ -199,13 +209,11 @@ Status Loop::check(const LoopRequest& request) const {
   return {};
 }
 
-void Loop::start(Message message) {
+// Takes the request over, unless it is refused.
+Status Loop::start(Message& message) {
   const uint64_t id = message.id;
   LoopRequest& request = message.request;
-  if (Status status = check(request); !status) {
-    if (request.on_done) request.on_done(std::unexpected(std::move(status).error()));
-    return;
-  }
+  MINKE_TRY(check(request));
   auto active = std::make_unique<Active>();
   active->id = id;
   active->submitted = message.submitted;
@@ -230,6 +238,7 @@ void Loop::start(Message message) {
   active->request = std::move(request);
   scheduler_.submit(id, std::move(input));
   active_.emplace(id, std::move(active));
+  return {};
 }
 
 void Loop::step() {

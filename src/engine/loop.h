@@ -106,7 +106,8 @@ class Loop {
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
 
-  // on_done tells errors too: no call of submit() is without an answer.
+  // on_done tells errors too: no call of submit() is without an answer. When it is called, stats()
+  // counts the request as neither waiting nor running.
   uint64_t submit(LoopRequest request);
   // on_done comes with kCancelled and what there is so far: after the step under way, which is
   // given up when most of its rows are for requests that were cancelled.
@@ -128,7 +129,7 @@ class Loop {
   uint64_t enqueue(LoopRequest request, bool cancelled);
   void work();
   bool take_messages();
-  void start(Message message);
+  Status start(Message& message);
   Status check(const LoopRequest& request) const;
   void step();
   void begin_step(const StepPlan& plan);

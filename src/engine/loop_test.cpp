@@ -148,6 +148,18 @@ TEST(Loop, RefusesBadRequestsWithASentence) {
   EXPECT_EQ(message(request_of(std::vector<int32_t>(640, 1), 0, 0, 0)), "no error");
 }
 
+TEST(Loop, WhoIsToldTheEndSeesCountsWithoutTheRequest) {
+  Loop loop(options(), 20, std::make_unique<FakeRunner>(20));
+  for (const size_t prompt_size : {size_t{0}, size_t{5}}) {
+    LoopRequest request = request_of(std::vector<int32_t>(prompt_size, 1), 0, 1, 3);
+    LoopStats seen;
+    request.on_done = [&](const Result<Completion>&) { seen = loop.stats(); };
+    EXPECT_EQ(loop.run(std::move(request)).has_value(), prompt_size > 0);
+    EXPECT_EQ(seen.requests_waiting, 0);
+    EXPECT_EQ(seen.requests_running, 0);
+  }
+}
+
 TEST(Loop, AskingFromACallbackIsAnErrorAndNotADeadlock) {
   Loop loop(options(), 10, std::make_unique<FakeRunner>(10));
   std::string message;
