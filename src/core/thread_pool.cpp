@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "core/check.h"
+#include "core/processor.h"
 
 namespace minke {
 namespace {
@@ -16,44 +17,6 @@ namespace {
 constexpr int kSpins = 20000;
 // With more threads than processors who spins takes the place of who works.
 constexpr int kSpinsCrowded = 20;
-
-void pause_briefly() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
-
-uint64_t read_control() {
-#if defined(__x86_64__)
-  return __builtin_ia32_stmxcsr();
-#elif defined(__aarch64__)
-  uint64_t value;
-  asm volatile("mrs %0, fpcr" : "=r"(value));
-  return value;
-#else
-  return 0;
-#endif
-}
-
-void write_control([[maybe_unused]] uint64_t value) {
-#if defined(__x86_64__)
-  __builtin_ia32_ldmxcsr(static_cast<unsigned>(value));
-#elif defined(__aarch64__)
-  asm volatile("msr fpcr, %0" ::"r"(value));
-#endif
-}
-
-uint64_t with_denormals_as_zero(uint64_t control) {
-#if defined(__x86_64__)
-  return control | 0x8040u;  // FTZ and DAZ
-#elif defined(__aarch64__)
-  return control | (uint64_t{1} << 24);  // FZ
-#else
-  return control;
-#endif
-}
 
 // cgroup v2 quota ("max" or "quota period"), rounded up to whole processors; 0 when there is none.
 int cgroup_processors() {
@@ -68,10 +31,10 @@ int cgroup_processors() {
 
 }  // namespace
 
-FlushDenormals::FlushDenormals() : saved_(read_control()) {
-  write_control(with_denormals_as_zero(saved_));
+FlushDenormals::FlushDenormals() : saved_(float_control()) {
+  set_float_control(with_denormals_as_zero(saved_));
 }
-FlushDenormals::~FlushDenormals() { write_control(saved_); }
+FlushDenormals::~FlushDenormals() { set_float_control(saved_); }
 
 struct ThreadPool::Shared {
   // Each on its own cache line: workers poll `generation` while others write `pending`.

@@ -2,28 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <string_view>
 
-#include "kernels/cpu/gemm_f32_cpu.h"
 #include "kernels/kernels.h"
 
 namespace minke {
-namespace {
-
-using GemmFunction = void (*)(const GemmF32&);
-
-// The set that runs everything else (kernels.h) decides, so that MINKE_ISA holds here too.
-GemmFunction choose() {
-  const Result<const Kernels*> set = select_kernels();
-  const std::string_view name = set ? (*set)->name : "reference";
-#if defined(__x86_64__)
-  if (name == "avx512" || name == "amx") return gemm_f32_avx512;
-  if (name == "avx2") return gemm_f32_avx2;
-#endif
-  return gemm_f32_reference;
-}
-
-}  // namespace
 
 void gemm_f32_reference(const GemmF32& g) {
   for (int64_t i = 0; i < g.rows; ++i) {
@@ -38,8 +20,8 @@ void gemm_f32_reference(const GemmF32& g) {
 }
 
 void gemm_f32(const GemmF32& gemm) {
-  static const GemmFunction best = choose();
-  best(gemm);
+  static const Kernels& set = *select_kernels().value_or(&reference_kernels());
+  set.gemm_f32(gemm);
 }
 
 void gemm_f32(ThreadPool& pool, const GemmF32& gemm) {

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "core/random.h"
-#include "kernels/cpu/gemm_f32_cpu.h"
 #include "kernels/kernels.h"
 
 namespace minke {
@@ -28,12 +27,7 @@ struct Form {
 // Every form that this processor can run, whatever MINKE_ISA says.
 std::vector<Form> forms() {
   std::vector<Form> all = {{"chosen", [](const GemmF32& gemm) { gemm_f32(gemm); }}};
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    all.push_back({"avx2", gemm_f32_avx2});
-  }
-  if (__builtin_cpu_supports("avx512f")) all.push_back({"avx512", gemm_f32_avx512});
-#endif
+  for (const Kernels* set : available_kernels()) all.push_back({set->name, set->gemm_f32});
   return all;
 }
 

@@ -21,6 +21,9 @@
 
 namespace minke {
 
+struct GemmF32;       // kernels/gemm_f32.h
+struct LogitKernels;  // kernels/logits.h
+
 // out[row][o] = sum over k of x[row][k] * w[o][k] (+ bias[o] in the first rows), for the outputs of
 // some panels.
 struct LinearTask {
@@ -83,6 +86,9 @@ struct Kernels {
   void (*attention_pages)(const AttentionTask& task, int64_t kv_head, int64_t page_begin,
                           int64_t page_end, float* found);
   void (*attention_join)(const AttentionTask& task, int64_t kv_head, float* found);
+  // For gradients, and for choosing tokens.
+  void (*gemm_f32)(const GemmF32& gemm);
+  const LogitKernels* logits;
 };
 
 // What attention_pages finds in a page: of each query (row by row, the heads of a kv head together)

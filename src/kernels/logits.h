@@ -30,9 +30,7 @@ struct LogitKernels {
 // For the instruction set that runs everything else (kernels.h).
 const LogitKernels& logit_kernels();
 
-// All that this processor can run; for tests.
-const LogitKernels& logit_kernels_baseline();
-const LogitKernels& logit_kernels_avx2();
-const LogitKernels& logit_kernels_avx512();
+// With the instructions that every processor has.
+extern const LogitKernels logit_kernels_reference;
 
 }  // namespace minke

@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "core/memory.h"
-#include "kernels/cpu/amx/tiles.h"
+#include "kernels/cpu/peak_loops.h"
 
 namespace minke {
 namespace {
@@ -14,62 +14,20 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-#if defined(__x86_64__)
-// `step` twelve times over twelve registers, `rounds` times.
-#define MINKE_TWELVE(step)                                                                  \
-  step("0") step("1") step("2") step("3") step("4") step("5") step("6") step("7") step("8") \
-      step("9") step("10") step("11")
-#define MINKE_PEAK_LOOP(name, step, registers)                                                     \
-  void name(int64_t rounds) {                                                                      \
-    asm volatile(MINKE_CLEAR(registers) "1:\n\t" MINKE_TWELVE(step)                                \
-                     MINKE_TWELVE(step) "dec %0\n\tjnz 1b\n\tvzeroupper"                           \
-                 : "+r"(rounds)                                                                    \
-                 :                                                                                 \
-                 : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", \
-                   "xmm10", "xmm11", "xmm12", "xmm13", "cc");                                      \
-  }
-#define MINKE_CLEAR(registers) "vzeroall\n\t"
-#define MINKE_VNNI(r) "vpdpbusd %%zmm12, %%zmm13, %%zmm" r "\n\t"
-#define MINKE_DPBF16(r) "vdpbf16ps %%zmm12, %%zmm13, %%zmm" r "\n\t"
-#define MINKE_FMA512(r) "vfmadd231ps %%zmm12, %%zmm13, %%zmm" r "\n\t"
-#define MINKE_MADD256(r) "vpmaddubsw %%ymm12, %%ymm13, %%ymm" r "\n\t"
-#define MINKE_FMA256(r) "vfmadd231ps %%ymm12, %%ymm13, %%ymm" r "\n\t"
-MINKE_PEAK_LOOP(vnni_loop, MINKE_VNNI, zmm)
-MINKE_PEAK_LOOP(dpbf16_loop, MINKE_DPBF16, zmm)
-MINKE_PEAK_LOOP(fma512_loop, MINKE_FMA512, zmm)
-MINKE_PEAK_LOOP(madd256_loop, MINKE_MADD256, ymm)
-MINKE_PEAK_LOOP(fma256_loop, MINKE_FMA256, ymm)
-
-// The same number of tile products, over six tiles.
-void amx_loop(int64_t rounds) {
-  amx::configure_tiles(16, 64);
-  for (int64_t round = 0; round < rounds; ++round) {
-    for (int i = 0; i < 4; ++i) {
-      amx::tile_dot<0>();
-      amx::tile_dot<1>();
-      amx::tile_dot<2>();
-      amx::tile_dot<3>();
-      amx::tile_dot<4>();
-      amx::tile_dot<5>();
-    }
-  }
-  amx::release_tiles();
-}
-#endif
-
-// Operations a second of all threads together; a round is 24 instructions of `ops` operations.
-double rate(ThreadPool& pool, double seconds, double ops, void (*loop)(int64_t)) {
+// Operations a second of all threads together; 0 without a loop.
+double rate(ThreadPool& pool, double seconds, const PeakLoop& loop) {
+  if (loop.run == nullptr) return 0;
   constexpr int64_t kRounds = 20000;
   std::atomic<int64_t> rounds{0};
-  pool.parallel([&](int) { loop(kRounds); });
+  pool.parallel([&](int) { loop.run(kRounds); });
   const double start = now();
   pool.parallel([&](int) {
     while (now() - start < seconds) {
-      loop(kRounds);
+      loop.run(kRounds);
       rounds.fetch_add(kRounds, std::memory_order_relaxed);
     }
   });
-  return static_cast<double>(rounds.load()) * 24.0 * ops / (now() - start);
+  return static_cast<double>(rounds.load()) * loop.ops_a_round / (now() - start);
 }
 
 // Reads 64 bytes a line with as many loads in flight as the compiler's eight chains give.
@@ -122,20 +80,12 @@ double read_bandwidth(ThreadPool& pool, double seconds) {
 MachinePeaks measure_peaks(ThreadPool& pool, const std::string& isa, double seconds) {
   MachinePeaks peaks;
   peaks.read_gb_per_s = read_bandwidth(pool, seconds) / 1e9;
-#if defined(__x86_64__)
-  if (isa == "avx512" || isa == "amx") {
-    peaks.int8_gop_per_s = (isa == "amx" ? rate(pool, seconds, 16 * 16 * 64 * 2, amx_loop)
-                                         : rate(pool, seconds, 128, vnni_loop)) /
-                           1e9;
-    peaks.bf16_gflop_per_s = rate(pool, seconds, 64, dpbf16_loop) / 1e9;
-    peaks.fp32_gflop_per_s = rate(pool, seconds, 32, fma512_loop) / 1e9;
-  } else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    // 32 products and 16 sums an instruction; widening and adding them up takes two more.
-    peaks.int8_gop_per_s = rate(pool, seconds, 64.0 / 3.0, madd256_loop) / 1e9;
-    peaks.fp32_gflop_per_s = rate(pool, seconds, 16, fma256_loop) / 1e9;
-    peaks.bf16_gflop_per_s = peaks.fp32_gflop_per_s;
-  }
-#endif
+  const PeakLoops loops = peak_loops(isa);
+  peaks.int8_gop_per_s = rate(pool, seconds, loops.int8) / 1e9;
+  peaks.bf16_gflop_per_s = rate(pool, seconds, loops.bf16) / 1e9;
+  peaks.fp32_gflop_per_s = rate(pool, seconds, loops.fp32) / 1e9;
+  // Without products of its own, bf16 is as fast as the fp32 that stands in for it.
+  if (loops.bf16.run == nullptr) peaks.bf16_gflop_per_s = peaks.fp32_gflop_per_s;
   return peaks;
 }
 

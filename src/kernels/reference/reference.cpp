@@ -8,8 +8,10 @@
 
 #include "core/check.h"
 #include "core/float_bits.h"
+#include "kernels/gemm_f32.h"
 #include "kernels/kernels.h"
 #include "kernels/kv_page.h"
+#include "kernels/logits.h"
 #include "kernels/math.h"
 
 namespace minke {
@@ -503,6 +505,8 @@ const Kernels& reference_kernels() {
       .attention = attention,
       .attention_pages = attention_pages,
       .attention_join = attention_join,
+      .gemm_f32 = gemm_f32_reference,
+      .logits = &logit_kernels_reference,
   };
   return table;
 }

@@ -21,6 +21,8 @@ const Kernels* avx2_kernels() {
       .attention = avx2::attention,
       .attention_pages = avx2::attention_pages,
       .attention_join = avx2::attention_join,
+      .gemm_f32 = avx2::gemm_f32,
+      .logits = &avx2::logits,
   };
   const bool usable = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
                       __builtin_cpu_supports("f16c");

@@ -1,10 +1,10 @@
 // gemm_f32 in 256-bit vectors: 6 rows by 16 columns of C in 12 of the 16 registers.
 #include <immintrin.h>
 
-#include "kernels/cpu/gemm_f32_cpu.h"
+#include "kernels/cpu/avx2/vec.h"
 #include "kernels/cpu/gemm_f32_tiles.h"
 
-namespace minke {
+namespace minke::avx2 {
 namespace {
 
 struct Vector256 {
@@ -19,6 +19,6 @@ struct Vector256 {
 
 }  // namespace
 
-void gemm_f32_avx2(const GemmF32& gemm) { gemm_f32_tiled<Vector256, 6>(gemm); }
+void gemm_f32(const GemmF32& gemm) { gemm_f32_tiled<Vector256, 6>(gemm); }
 
-}  // namespace minke
+}  // namespace minke::avx2

@@ -1,7 +1,8 @@
+#include "kernels/cpu/avx2/vec.h"
 #include "kernels/cpu/logits_lanes.h"
 
-namespace minke {
+namespace minke::avx2 {
 
-const LogitKernels& logit_kernels_avx2() { return kLogitKernels; }
+constinit const LogitKernels logits = kLogitKernels;
 
-}  // namespace minke
+}  // namespace minke::avx2

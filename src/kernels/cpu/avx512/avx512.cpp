@@ -22,6 +22,8 @@ const Kernels* avx512_kernels() {
       .attention = avx512::attention,
       .attention_pages = avx512::attention_pages,
       .attention_join = avx512::attention_join,
+      .gemm_f32 = avx512::gemm_f32,
+      .logits = &avx512::logits,
   };
   const bool usable = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&

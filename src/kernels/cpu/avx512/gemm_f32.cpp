@@ -1,10 +1,10 @@
 // gemm_f32 in 512-bit vectors: 12 rows by 32 columns of C in 24 of the 32 registers.
 #include <immintrin.h>
 
-#include "kernels/cpu/gemm_f32_cpu.h"
+#include "kernels/cpu/avx512/vec.h"
 #include "kernels/cpu/gemm_f32_tiles.h"
 
-namespace minke {
+namespace minke::avx512 {
 namespace {
 
 struct Vector512 {
@@ -19,6 +19,6 @@ struct Vector512 {
 
 }  // namespace
 
-void gemm_f32_avx512(const GemmF32& gemm) { gemm_f32_tiled<Vector512, 12>(gemm); }
+void gemm_f32(const GemmF32& gemm) { gemm_f32_tiled<Vector512, 12>(gemm); }
 
-}  // namespace minke
+}  // namespace minke::avx512

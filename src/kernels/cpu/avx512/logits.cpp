@@ -1,7 +1,8 @@
+#include "kernels/cpu/avx512/vec.h"
 #include "kernels/cpu/logits_lanes.h"
 
-namespace minke {
+namespace minke::avx512 {
 
-const LogitKernels& logit_kernels_avx512() { return kLogitKernels; }
+constinit const LogitKernels logits = kLogitKernels;
 
-}  // namespace minke
+}  // namespace minke::avx512

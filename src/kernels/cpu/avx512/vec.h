@@ -100,6 +100,8 @@ void attention(const AttentionTask& task, int64_t kv_head, int64_t row_begin, in
 void attention_pages(const AttentionTask& task, int64_t kv_head, int64_t page_begin,
                      int64_t page_end, float* found);
 void attention_join(const AttentionTask& task, int64_t kv_head, float* found);
+void gemm_f32(const GemmF32& gemm);
+extern const LogitKernels logits;
 void linear_q4_0(const LinearTask& task, int64_t panel_begin, int64_t panel_end);
 void linear_q4_1(const LinearTask& task, int64_t panel_begin, int64_t panel_end);
 void linear_q5_0(const LinearTask& task, int64_t panel_begin, int64_t panel_end);
