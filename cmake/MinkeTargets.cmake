@@ -19,6 +19,7 @@ if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   target_compile_options(minke_options INTERFACE -Wno-deprecated-declarations)
 endif()
 if(MINKE_SANITIZE)
+  target_compile_definitions(minke_options INTERFACE MINKE_SANITIZED)
   target_compile_options(minke_options INTERFACE -fsanitize=${MINKE_SANITIZE} -fno-omit-frame-pointer
     -fno-sanitize-recover=all)
   target_link_options(minke_options INTERFACE -fsanitize=${MINKE_SANITIZE})

@@ -27,9 +27,9 @@ inline void gemm_f32_tile(const GemmF32& g, int64_t row, int64_t column, int64_t
       sum[i][j] = start_from_c ? V::load(c) : V::zero();
     }
   }
-  const float* a = g.a + row * g.a_row_stride + k_begin * g.a_k_stride;
-  const float* b = g.b + k_begin * g.b_stride + column;
-  for (int64_t k = k_begin; k < k_end; ++k, a += g.a_k_stride, b += g.b_stride) {
+  for (int64_t k = k_begin; k < k_end; ++k) {
+    const float* a = g.a + row * g.a_row_stride + k * g.a_k_stride;
+    const float* b = g.b + k * g.b_stride + column;
     typename V::Type right[kVectors];
 #pragma GCC unroll 2
     for (int j = 0; j < kVectors; ++j) right[j] = V::load(b + j * V::kWidth);
