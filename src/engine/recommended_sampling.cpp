@@ -39,6 +39,9 @@ Result<RecommendedSampling> recommended_sampling(const GgufFile& file) {
   } else if (architecture == "qwen2") {
     set(0.7, 20, 0.8);
     out.source = "Qwen's recommendation for Qwen2.5, without its repeat penalty";
+  } else if (architecture == "qwen3") {
+    set(0.6, 20, 0.95);
+    out.source = "Qwen's recommendation for Qwen3 when it thinks";
   } else if (named("smollm2")) {
     set(0.2, 0, 0.9);
     out.source = "Hugging Face's recommendation for SmolLM2";

@@ -42,6 +42,8 @@ TEST(RecommendedSampling, KnowsTheFamilies) {
       {"DeepSeek R1 Distill Llama 8B", "llama", "llama-bpe", 0.6, 0, 0.95, "DeepSeek"},
       {"A copy", "qwen2", "deepseek-r1-qwen", 0.6, 0, 0.95, "DeepSeek"},
       {"Qwen2.5 Coder 1.5B Instruct", "qwen2", "qwen2", 0.7, 20, 0.8, "Qwen"},
+      {"Qwen3 8B", "qwen3", "qwen2", 0.6, 20, 0.95, "Qwen3"},
+      {"DeepSeek R1 0528 Qwen3 8B", "qwen3", "qwen2", 0.6, 0, 0.95, "DeepSeek"},
       {"Llama 3.2 1B Instruct", "llama", "llama-bpe", 0.6, 0, 0.9, "Meta"},
       {"Smollm2 135M", "llama", "smollm", 0.2, 0, 0.9, "SmolLM2"},
       {"Something else", "llama", "default", 0.7, 40, 0.95, "minke's own"},

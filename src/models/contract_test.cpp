@@ -110,7 +110,7 @@ TEST_P(Contract, HoldsOnTinyModels) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Quants, Contract,
-                         testing::Combine(testing::Values("tiny-llama", "tiny-qwen2"),
+                         testing::Combine(testing::Values("tiny-llama", "tiny-qwen2", "tiny-qwen3"),
                                           testing::Values("Q4_0", "Q4_1", "Q5_0", "Q8_0", "Q4_K",
                                                           "Q5_K", "Q6_K", "F16", "BF16", "F32",
                                                           "Q4_K_M")),

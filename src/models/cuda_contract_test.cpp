@@ -58,7 +58,7 @@ TEST_P(CudaContract, HoldsOnTinyModels) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Quants, CudaContract,
-                         testing::Combine(testing::Values("tiny-llama", "tiny-qwen2"),
+                         testing::Combine(testing::Values("tiny-llama", "tiny-qwen2", "tiny-qwen3"),
                                           testing::Values("Q4_0", "Q8_0", "F16", "BF16", "F32",
                                                           "Q4_K_M")),
                          [](const auto& set) {

@@ -34,6 +34,10 @@ Decoder::Decoder(ModelConfig config) : config_(std::move(config)) {
       layer.k_bias = vector(name("attn_k.bias"), kv_dim);
       layer.v_bias = vector(name("attn_v.bias"), kv_dim);
     }
+    if (c.qk_norm) {
+      layer.q_norm = vector(name("attn_q_norm.weight"), c.head_dim);
+      layer.k_norm = vector(name("attn_k_norm.weight"), c.head_dim);
+    }
     layer.attn_output = matrix(name("attn_output.weight"), c.dim, q_dim);
     if (c.attn_output_bias) layer.attn_output_bias = vector(name("attn_output.bias"), c.dim);
     layer.ffn_norm = vector(name("ffn_norm.weight"), c.dim);
@@ -52,8 +56,16 @@ Tensor Decoder::attend(Ops& ops, const DecoderLayer& layer, int64_t index, const
   const auto heads = [&](const Weight& w, const Weight& bias, int64_t count) {
     return ops.linear(h, w, bias).reshaped({rows, count, c.head_dim});
   };
-  const Tensor q = ops.rope(heads(layer.q, layer.q_bias, c.heads), batch.positions, c.rope);
-  const Tensor k = ops.rope(heads(layer.k, layer.k_bias, c.kv_heads), batch.positions, c.rope);
+  const auto normed = [&](const Tensor& t, const Weight& w, int64_t count) {
+    if (!c.qk_norm) return t;
+    const Tensor each = t.reshaped({rows * count, c.head_dim});
+    return ops.rms_norm(each, w, c.norm_epsilon).reshaped({rows, count, c.head_dim});
+  };
+  const Tensor q = ops.rope(normed(heads(layer.q, layer.q_bias, c.heads), layer.q_norm, c.heads),
+                            batch.positions, c.rope);
+  const Tensor k =
+      ops.rope(normed(heads(layer.k, layer.k_bias, c.kv_heads), layer.k_norm, c.kv_heads),
+               batch.positions, c.rope);
   const Tensor v = heads(layer.v, layer.v_bias, c.kv_heads);
   const AttentionSpec spec = {.heads = c.heads,
                               .kv_heads = c.kv_heads,
@@ -104,6 +116,10 @@ void Decoder::visit(const std::function<void(Weight&)>& visitor) {
       visitor(layer.q_bias);
       visitor(layer.k_bias);
       visitor(layer.v_bias);
+    }
+    if (config_.qk_norm) {
+      visitor(layer.q_norm);
+      visitor(layer.k_norm);
     }
     visitor(layer.attn_output);
     if (config_.attn_output_bias) visitor(layer.attn_output_bias);

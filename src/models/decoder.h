@@ -1,6 +1,7 @@
-// The dense decoder that llama and qwen2 share: pre-norm blocks of grouped-query attention with
-// rotary positions and a SwiGLU feed-forward (Touvron et al., 2023; Qwen2 technical report). They
-// differ in which elements the rotary embedding pairs and in biases on q, k and v: data, not code.
+// The dense decoder that llama, qwen2 and qwen3 share: pre-norm blocks of grouped-query attention
+// with rotary positions and a SwiGLU feed-forward (Touvron et al., 2023; Qwen2 technical report).
+// They differ in which elements the rotary embedding pairs and in biases on q, k and v: data, not
+// code.
 #pragma once
 
 #include <memory>
@@ -13,7 +14,8 @@ namespace minke {
 struct DecoderLayer {
   Weight attn_norm;               // [dim]
   Weight q, k, v;                 // [heads * head_dim, dim], [kv_heads * head_dim, dim] twice
-  Weight q_bias, k_bias, v_bias;  // absent in llama
+  Weight q_bias, k_bias, v_bias;  // absent in llama and qwen3
+  Weight q_norm, k_norm;          // [head_dim], in qwen3: of each head, before it is turned
   Weight attn_output;             // [dim, heads * head_dim]
   Weight attn_output_bias;        // in few files
   Weight ffn_norm;                // [dim]

@@ -1,4 +1,4 @@
-// The configuration of a dense decoder (llama, qwen2) from GGUF metadata, checked for sense.
+// The configuration of a dense decoder (llama, qwen2, qwen3) from GGUF metadata, checked for sense.
 #pragma once
 
 #include "io/gguf.h"

@@ -51,7 +51,7 @@ TEST_P(TinyGolden, LogitsMatchTransformers) {
 INSTANTIATE_TEST_SUITE_P(Models, TinyGolden,
                          testing::Values("llama", "llama-linear", "llama-llama3",
                                          "llama-untied-bias", "llama-wide-heads", "llama-yarn",
-                                         "qwen2", "qwen2-untied", "qwen2-yarn"),
+                                         "qwen2", "qwen2-untied", "qwen2-yarn", "qwen3"),
                          [](const auto& set) {
                            std::string name = set.param;
                            std::ranges::replace(name, '-', '_');

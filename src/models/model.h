@@ -14,7 +14,7 @@
 namespace minke {
 
 struct ModelConfig {
-  std::string architecture;  // "llama", "qwen2"
+  std::string architecture;  // "llama", "qwen2", "qwen3"
   std::string name;          // GgufFile::model_name
   int64_t layers = 0;
   int64_t dim = 0;
@@ -28,6 +28,7 @@ struct ModelConfig {
   bool tied_embeddings = false;
   bool qkv_bias = false;
   bool attn_output_bias = false;
+  bool qk_norm = false;  // queries and keys are normed by heads
   RopeSpec rope;
 };
 

@@ -18,9 +18,12 @@ namespace {
 struct Architecture {
   const char* name;
   RopePairs pairs;
+  bool qk_norm = false;
 };
-constexpr Architecture kArchitectures[] = {{"llama", RopePairs::kAdjacent},
-                                           {"qwen2", RopePairs::kHalves}};
+constexpr Architecture kArchitectures[] = {
+    {.name = "llama", .pairs = RopePairs::kAdjacent},
+    {.name = "qwen2", .pairs = RopePairs::kHalves},
+    {.name = "qwen3", .pairs = RopePairs::kHalves, .qk_norm = true}};
 
 // The file's tensor for `weight`, of the shape that the configuration implies and with data.
 Result<const GgufTensor*> matching_tensor(const GgufFile& file, const Weight& weight) {
@@ -114,7 +117,10 @@ std::vector<std::string> known_architectures() {
 Result<ModelConfig> read_config(const GgufFile& file) {
   MINKE_ASSIGN(const std::string_view name, file.text("general.architecture"));
   for (const Architecture& architecture : kArchitectures) {
-    if (name == architecture.name) return read_decoder_config(file, architecture.pairs);
+    if (name != architecture.name) continue;
+    MINKE_ASSIGN(ModelConfig config, read_decoder_config(file, architecture.pairs));
+    config.qk_norm = architecture.qk_norm;
+    return config;
   }
   return fail(fmt::format("{}: the architecture is '{}'; minke knows {}", file.path(), name,
                           fmt::join(known_architectures(), ", ")));

@@ -11,7 +11,7 @@
 
 namespace minke {
 
-// "llama", "qwen2": as general.architecture spells them.
+// "llama", "qwen2", ...: as general.architecture spells them.
 std::vector<std::string> known_architectures();
 
 // The configuration alone: for `show` and for memory planning. Fails when the architecture is

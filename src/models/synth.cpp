@@ -21,19 +21,23 @@ namespace {
 constexpr SynthShape kShapes[] = {
     {"r1-distill-qwen-1.5b", "1.78 billion parameters, 1.1 GB in Q4_K_M", "qwen2",
      "deepseek-r1-qwen", 28, 1536, 12, 2, 128, 8960, 151936, 131072, 1e4F, 1e-6F, false, true,
-     false},
+     false, false},
     {"qwen2.5-coder-1.5b", "the same with its own rotary base and pre-tokenizer", "qwen2", "qwen2",
-     28, 1536, 12, 2, 128, 8960, 151936, 32768, 1e6F, 1e-6F, false, true, false},
+     28, 1536, 12, 2, 128, 8960, 151936, 32768, 1e6F, 1e-6F, false, true, false, false},
     {"r1-distill-qwen-7b", "7.6 billion parameters, 4.7 GB in Q4_K_M", "qwen2", "deepseek-r1-qwen",
-     28, 3584, 28, 4, 128, 18944, 152064, 131072, 1e4F, 1e-6F, false, true, false},
+     28, 3584, 28, 4, 128, 18944, 152064, 131072, 1e4F, 1e-6F, false, true, false, false},
     {"r1-distill-llama-8b", "8.0 billion parameters, 4.9 GB in Q4_K_M", "llama", "llama-bpe", 32,
-     4096, 32, 8, 128, 14336, 128256, 131072, 5e5F, 1e-5F, false, false, true},
+     4096, 32, 8, 128, 14336, 128256, 131072, 5e5F, 1e-5F, false, false, false, true},
     {"smollm2-135m", "135 million parameters, 145 MB in Q8_0", "llama", "smollm", 30, 576, 9, 3, 64,
-     1536, 49152, 8192, 1e5F, 1e-5F, true, false, false},
+     1536, 49152, 8192, 1e5F, 1e-5F, true, false, false, false},
     {"tiny-llama", "1.3 million parameters, for tests", "llama", "smollm", 2, 256, 4, 2, 64, 512,
-     512, 2048, 1e4F, 1e-5F, true, false, false},
+     512, 2048, 1e4F, 1e-5F, true, false, false, false},
     {"tiny-qwen2", "1.4 million parameters, for tests", "qwen2", "qwen2", 2, 256, 4, 2, 64, 512,
-     512, 2048, 1e6F, 1e-6F, false, true, false},
+     512, 2048, 1e6F, 1e-6F, false, true, false, false},
+    {"r1-0528-qwen3-8b", "8.2 billion parameters, 5.0 GB in Q4_K_M", "qwen3", "qwen2", 36, 4096, 32,
+     8, 128, 12288, 151936, 131072, 1e6F, 1e-6F, false, false, true, false},
+    {"tiny-qwen3", "1.5 million parameters, for tests", "qwen3", "qwen2", 2, 256, 4, 2, 96, 512,
+     512, 2048, 1e6F, 1e-6F, true, false, true, false},
 };
 
 // The standard deviation of a matrix is 1/sqrt(inputs): inputs near 1 give outputs near 1.
@@ -107,6 +111,10 @@ class Plan {
         vector(name("attn_q.bias"), q_dim, 0.0F, 0.2F);
         vector(name("attn_k.bias"), kv_dim, 0.0F, 0.2F);
         vector(name("attn_v.bias"), kv_dim, 0.0F, 0.2F);
+      }
+      if (shape.qk_norm) {
+        vector(name("attn_q_norm.weight"), shape.head_dim, 1.0F, 0.1F);
+        vector(name("attn_k_norm.weight"), shape.head_dim, 1.0F, 0.1F);
       }
       matrix(name("attn_output.weight"), recipe.matrix(), shape.dim, q_dim);
       vector(name("ffn_norm.weight"), shape.dim, 1.0F, 0.1F);
@@ -220,6 +228,10 @@ void write_metadata(GgufWriter& writer, const SynthShape& shape, const SynthSpec
   set("feed_forward_length", shape.ffn_dim);
   set("attention.head_count", shape.heads);
   set("attention.head_count_kv", shape.kv_heads);
+  if (shape.head_dim * shape.heads != shape.dim) {
+    set("attention.key_length", shape.head_dim);
+    set("attention.value_length", shape.head_dim);
+  }
   set("rope.dimension_count", shape.head_dim);
   set("vocab_size", shape.vocab_size);
   writer.set_float32(key("rope.freq_base"), shape.rope_base);

@@ -36,6 +36,7 @@ struct SynthShape {
   float norm_epsilon;
   bool tied_embeddings;
   bool qkv_bias;
+  bool qk_norm;
   bool llama3_rope;  // with the tensor of frequency factors
 };
 

@@ -46,15 +46,16 @@ class Synth : public testing::Test {
 };
 
 TEST_F(Synth, EveryQuantisationOfTheTinyShapesMakesSense) {
-  for (const std::string shape : {"tiny-llama", "tiny-qwen2"}) {
+  for (const std::string shape : {"tiny-llama", "tiny-qwen2", "tiny-qwen3"}) {
     for (const std::string& quant : synth_quants()) {
       const auto file = GgufFile::open(write({shape, quant}));
       ASSERT_TRUE(file) << file.error().message;
       const auto config = read_config(*file);
       ASSERT_TRUE(config) << config.error().message;
       EXPECT_EQ(config->vocab_size, 512);
-      EXPECT_EQ(config->tied_embeddings, shape == "tiny-llama");
+      EXPECT_EQ(config->tied_embeddings, shape != "tiny-qwen2");
       EXPECT_EQ(config->qkv_bias, shape == "tiny-qwen2");
+      EXPECT_EQ(config->qk_norm, shape == "tiny-qwen3");
       const auto model = make_model(*config);
       size_t weights = 0;
       model->visit([&](Weight& weight) {

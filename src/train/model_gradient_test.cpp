@@ -238,7 +238,8 @@ TEST_P(ModelGradientTest, BackwardPassesAddUp) {
 
 INSTANTIATE_TEST_SUITE_P(Models, ModelGradientTest,
                          ::testing::Values(Variant{"llama", true}, Variant{"llama", false},
-                                           Variant{"qwen2", true}, Variant{"qwen2", false}),
+                                           Variant{"qwen2", true}, Variant{"qwen2", false},
+                                           Variant{"qwen3", true}),
                          ::testing::PrintToStringParamName());
 
 }  // namespace

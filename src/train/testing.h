@@ -56,7 +56,6 @@ inline void fill_weight(Weight& weight, uint32_t stream, double scale, double of
 }
 
 inline ModelConfig tiny_config(const std::string& architecture, bool tied) {
-  const bool qwen2 = architecture == "qwen2";
   ModelConfig config = {.architecture = architecture,
                         .name = "tiny",
                         .layers = 2,
@@ -69,8 +68,9 @@ inline ModelConfig tiny_config(const std::string& architecture, bool tied) {
                         .context_max = 256,
                         .norm_epsilon = 1e-5F,
                         .tied_embeddings = tied,
-                        .qkv_bias = qwen2};
-  config.rope.pairs = qwen2 ? RopePairs::kHalves : RopePairs::kAdjacent;
+                        .qkv_bias = architecture == "qwen2",
+                        .qk_norm = architecture == "qwen3"};
+  config.rope.pairs = architecture == "llama" ? RopePairs::kAdjacent : RopePairs::kHalves;
   config.rope.frequencies = rope_frequencies(10000.0, config.head_dim);
   return config;
 }

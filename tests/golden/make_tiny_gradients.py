@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Gradients of tiny llama and qwen2 models by PyTorch's autograd, in double precision.
+"""Gradients of tiny llama, qwen2 and qwen3 models by PyTorch's autograd, in double precision.
 
     python make_tiny_gradients.py > tiny_gradients.txt
 
@@ -17,6 +17,13 @@ LAYERS, DIM, HEADS, KV_HEADS, HEAD_DIM, FFN, VOCABULARY = 2, 48, 6, 2, 8, 80, 37
 EPSILON = 1e-5
 PAGE = 64
 LENGTHS = [6, 1, 80, 17]  # rows of each sequence
+MODELS = [
+    ("llama", True),
+    ("llama", False),
+    ("qwen2", True),
+    ("qwen2", False),
+    ("qwen3", True),
+]
 torch.set_default_dtype(torch.float64)
 
 
@@ -59,6 +66,9 @@ def shapes(architecture, tied):
             yield f"blk.{i}.attn_q.bias", (q,)
             yield f"blk.{i}.attn_k.bias", (kv,)
             yield f"blk.{i}.attn_v.bias", (kv,)
+        if architecture == "qwen3":
+            yield f"blk.{i}.attn_q_norm.weight", (HEAD_DIM,)
+            yield f"blk.{i}.attn_k_norm.weight", (HEAD_DIM,)
         yield f"blk.{i}.attn_output.weight", (DIM, q)
         yield f"blk.{i}.ffn_norm.weight", (DIM,)
         yield f"blk.{i}.ffn_gate.weight", (FFN, DIM)
@@ -87,7 +97,7 @@ def rope(x, architecture):
     frequencies = (10000.0 ** (-2.0 * torch.arange(pairs) / HEAD_DIM)).float().double()
     angles = torch.outer(torch.arange(x.shape[0]).double(), frequencies)
     cos, sin = angles.cos()[:, None, :], angles.sin()[:, None, :]
-    if architecture == "qwen2":
+    if architecture != "llama":
         a, b = x[..., :pairs], x[..., pairs:]
         return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
     a, b = x[..., 0::2], x[..., 1::2]
@@ -124,7 +134,10 @@ def forward(w, ids, architecture):
             y = h @ layer[f"attn_{name}.weight"].T
             if architecture == "qwen2":
                 y = y + layer[f"attn_{name}.bias"]
-            return y.reshape(rows, heads, HEAD_DIM)
+            y = y.reshape(rows, heads, HEAD_DIM)
+            if architecture == "qwen3" and name != "v":
+                y = rms_norm(y, layer[f"attn_{name}_norm.weight"])
+            return y
 
         h = rms_norm(x, layer["attn_norm.weight"])
         q = rope(project("q", HEADS), architecture)
@@ -140,24 +153,23 @@ def forward(w, ids, architecture):
 def main():
     print("# Made by make_tiny_gradients.py. For each weight: its name, the gradient's norm, and")
     print("# its elements 0, 97, 194 and 291 (modulo its length).")
-    for architecture in ("llama", "qwen2"):
-        for tied in (True, False):
-            w = make_weights(architecture, tied)
-            loss, targets = 0.0, 0
-            for stream, length in enumerate(LENGTHS, start=50):
-                ids = tokens(stream, length + 1)
-                logits = forward(w, torch.tensor(ids[:-1]), architecture)
-                loss = loss + torch.nn.functional.cross_entropy(
-                    logits, torch.tensor(ids[1:]), reduction="sum"
-                )
-                targets += length
-            loss = loss / targets
-            loss.backward()
-            print(f"model {architecture} {'tied' if tied else 'untied'} {loss.item():.9g}")
-            for name, value in w.items():
-                gradient = value.grad.flatten()
-                some = [gradient[i * 97 % len(gradient)].item() for i in range(4)]
-                print(name, *(f"{number:.9g}" for number in [gradient.norm().item(), *some]))
+    for architecture, tied in MODELS:
+        w = make_weights(architecture, tied)
+        loss, targets = 0.0, 0
+        for stream, length in enumerate(LENGTHS, start=50):
+            ids = tokens(stream, length + 1)
+            logits = forward(w, torch.tensor(ids[:-1]), architecture)
+            loss = loss + torch.nn.functional.cross_entropy(
+                logits, torch.tensor(ids[1:]), reduction="sum"
+            )
+            targets += length
+        loss = loss / targets
+        loss.backward()
+        print(f"model {architecture} {'tied' if tied else 'untied'} {loss.item():.9g}")
+        for name, value in w.items():
+            gradient = value.grad.flatten()
+            some = [gradient[i * 97 % len(gradient)].item() for i in range(4)]
+            print(name, *(f"{number:.9g}" for number in [gradient.norm().item(), *some]))
 
 
 main()

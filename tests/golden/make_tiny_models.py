@@ -1,4 +1,4 @@
-"""Writes tests/golden/tiny: small random llama and qwen2 models as GGUF, with golden logits.
+"""Writes tests/golden/tiny: small random models as GGUF, with golden logits.
 
     make_tiny_models.py [OUT_DIR]      (needs torch, transformers, gguf, numpy)
 
@@ -9,7 +9,7 @@ past the original context of the scaled models.
 Conventions that a reader of GGUF must know, checked against both transformers and llama.cpp:
 
 - llama: the rows of Q and K (and their biases) are reordered, so that RoPE turns adjacent pairs
-  (2i, 2i+1); in transformers it turns the halves (i, i + d/2). qwen2: not reordered, halves.
+  (2i, 2i+1); in transformers it turns the halves (i, i + d/2). qwen2, qwen3: not reordered, halves.
 - linear: every frequency is divided by rope.scaling.factor.
 - llama3: the tensor rope_freqs.weight holds one divisor for each frequency, already blended; no
   rope.scaling key is written.
@@ -78,6 +78,7 @@ MODELS = {
         beta_fast=16.0,
         beta_slow=2.0,
     ),
+    "qwen3": dict(LAYERS_DEEP, head_dim=24, family="qwen3", tied=True, intermediate_size=64),
 }
 
 MERGES = ["t h", "Ġ th", "Ġth e", "i n", "Ġ a", "e r", "o n", "Ġ t", "in g", "a n", "h e"]
@@ -140,6 +141,9 @@ def random_model(shape, seed):
             head_dim=head_dim, attention_bias=shape.get("bias", False), **settings
         )
         model = transformers.LlamaForCausalLM(config)
+    elif shape["family"] == "qwen3":
+        config = transformers.Qwen3Config(head_dim=shape["head_dim"], **settings)
+        model = transformers.Qwen3ForCausalLM(config)
     else:
         config = transformers.Qwen2Config(use_sliding_window=False, **settings)
         model = transformers.Qwen2ForCausalLM(config)
@@ -182,6 +186,8 @@ GGUF_NAMES = {
     "self_attn.k_proj": "attn_k",
     "self_attn.v_proj": "attn_v",
     "self_attn.o_proj": "attn_output",
+    "self_attn.q_norm": "attn_q_norm",
+    "self_attn.k_norm": "attn_k_norm",
     "post_attention_layernorm": "ffn_norm",
     "mlp.gate_proj": "ffn_gate",
     "mlp.up_proj": "ffn_up",
@@ -228,7 +234,7 @@ def write_metadata(writer, name, shape, config):
         writer.add_rope_scaling_yarn_beta_slow(shape["beta_slow"])
     tokens, kinds = vocabulary()
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("qwen2" if shape["family"] == "qwen2" else "gpt-2")
+    writer.add_tokenizer_pre("gpt-2" if shape["family"] == "llama" else "qwen2")
     writer.add_token_list(tokens)
     writer.add_token_types(kinds)
     writer.add_token_merges(MERGES)
