@@ -42,7 +42,7 @@ struct LinearTask {
 // One sequence's attention in one layer.
 struct AttentionTask {
   const float* q = nullptr;  // [rows][heads][head_dim] of the sequence's rows
-  float* out = nullptr;      // likewise
+  float* out = nullptr;      // [rows][heads][kv->spec().value_dim()]
   int64_t rows = 0;
   int64_t first_position = 0;
   const KvStore* kv = nullptr;
@@ -52,6 +52,8 @@ struct AttentionTask {
   int64_t kv_heads = 0;
   int64_t head_dim = 0;
   float scale = 0;
+
+  int64_t value_dim() const { return kv->spec().value_dim(); }
 };
 
 struct Kernels {
@@ -75,7 +77,7 @@ struct Kernels {
                         int64_t pairs);
   void (*rope_halves)(const float* x, const float* cos, const float* sin, float* out,
                       int64_t pairs);
-  // Rounds one head's row of K and V into its place of a page.
+  // Rounds one head's row of K and V into its place of a page; no V where values are shared.
   void (*store_kv)(const float* k, const float* v, KvDtype dtype, std::byte* head_page,
                    int64_t head_dim, int64_t token_in_page);
   // All heads that read `kv_head`, rows [row_begin, row_end) of the task.
@@ -93,9 +95,9 @@ struct Kernels {
 
 // What attention_pages finds in a page: of each query (row by row, the heads of a kv head together)
 // the maximum of the scores, the sum of the weights and the weighted sum of the values: [queries],
-// [queries], [queries][head_dim]. Queries that do not see the page are left out.
+// [queries], [queries][value_dim]. Queries that do not see the page are left out.
 inline int64_t page_floats(const AttentionTask& task) {
-  return task.rows * (task.heads / task.kv_heads) * (task.head_dim + 2);
+  return task.rows * (task.heads / task.kv_heads) * (task.value_dim() + 2);
 }
 inline int64_t key_pages(const AttentionTask& task) {
   return (task.first_position + task.rows + kKvPageTokens - 1) / kKvPageTokens;

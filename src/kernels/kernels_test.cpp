@@ -318,6 +318,7 @@ TEST_P(FastKernels, ElementwiseMatchesReference) {
 
 struct AttentionShape {
   int64_t heads, kv_heads, head_dim;
+  int64_t shared_values = 0;
 };
 
 // Random keys, values and queries, and a cache for them.
@@ -328,8 +329,12 @@ struct AttentionProblem {
     k = random_values(21, width * static_cast<size_t>(past + rows));
     v = random_values(22, width * static_cast<size_t>(past + rows));
     q = random_values(23, static_cast<size_t>(rows * s.heads * s.head_dim));
-    auto made = KvStore::create(
-        {.layers = 2, .kv_heads = s.kv_heads, .head_dim = s.head_dim, .dtype = dtype}, 12);
+    auto made = KvStore::create({.layers = 2,
+                                 .kv_heads = s.kv_heads,
+                                 .head_dim = s.head_dim,
+                                 .dtype = dtype,
+                                 .shared_values = s.shared_values},
+                                12);
     EXPECT_TRUE(made.has_value());
     kv = *std::move(made);
     // What lies in a page from before is not to be seen, not even as NaN in a step.
@@ -344,7 +349,8 @@ struct AttentionProblem {
     for (int64_t position = 0; position < past + rows; ++position) {
       for (int64_t head = 0; head < shape.kv_heads; ++head) {
         const int64_t at = (position * shape.kv_heads + head) * shape.head_dim;
-        kernels.store_kv(k.data() + at, v.data() + at, kv.spec().dtype,
+        kernels.store_kv(k.data() + at, shape.shared_values > 0 ? nullptr : v.data() + at,
+                         kv.spec().dtype,
                          kv.head_page(1, pages[static_cast<size_t>(position / 64)], head),
                          shape.head_dim, position % 64);
       }
@@ -417,7 +423,9 @@ TEST_P(FastKernels, AttentionMatchesReference) {
   for (const KvDtype dtype : {KvDtype::kBF16, KvDtype::kQ8}) {
     for (const AttentionShape s :
          {AttentionShape{12, 2, 128}, AttentionShape{9, 3, 64}, AttentionShape{4, 4, 16},
-          AttentionShape{7, 1, 80}, AttentionShape{2, 1, 6}, AttentionShape{5, 1, 34}}) {
+          AttentionShape{7, 1, 80}, AttentionShape{2, 1, 6}, AttentionShape{5, 1, 34},
+          AttentionShape{16, 1, 144, 128}, AttentionShape{3, 1, 34, 20}}) {
+      if (s.shared_values > 0 && dtype != KvDtype::kBF16) continue;
       for (const int64_t past : {0, 1, 63, 64, 150, 253, 510}) {
         AttentionProblem p(s, dtype, past, past == 150 ? 70 : 5);
         const std::string what = std::string(kv_dtype_name(dtype)) + ", " +
@@ -439,6 +447,23 @@ TEST_P(FastKernels, AttentionMatchesReference) {
         }
       }
     }
+  }
+}
+
+// A value that is a part of its key is the value that lay beside it before.
+TEST_P(FastKernels, SharedValuesAreValuesBesideTheirKeys) {
+  ThreadPool pool(1);
+  const AttentionShape shared{6, 1, 48, 32};
+  const AttentionShape beside{6, 1, 48};
+  AttentionProblem a(shared, KvDtype::kBF16, 130, 5);
+  AttentionProblem b(beside, KvDtype::kBF16, 130, 5);
+  b.v = b.k;
+  a.store(*GetParam());
+  b.store(*GetParam());
+  const std::vector<float> got = attend_in_pieces(*GetParam(), a, pool);
+  const std::vector<float> all = attend_in_pieces(*GetParam(), b, pool);
+  for (size_t query = 0; query < 30; ++query) {
+    expect_same_bits({got.data() + query * 32, 32}, {all.data() + query * 48, 32}, "shared values");
   }
 }
 

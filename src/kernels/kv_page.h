@@ -2,6 +2,7 @@
 // which attention reads them.
 //   BF16  K: bf16[head_dim / 2][64 tokens][2]       a lane is a token, pairs of dimensions in order
 //         V: bf16[32 pairs of tokens][head_dim][2]  a lane is a dimension, pairs of tokens in order
+//         no V where values are a part of their keys (KvSpec::shared_values)
 //   Q8    K and V in the same order as int8, then the steps that their integers count:
 //         of K: bf16[groups of 16 dimensions][64 tokens]
 //         of V: bf16[64 tokens]

@@ -16,7 +16,8 @@ const char* kv_dtype_name(KvDtype dtype) {
 }
 
 size_t KvSpec::head_page_bytes() const {
-  const auto values = static_cast<size_t>(2 * head_dim * kKvPageTokens);
+  const int64_t wide = shared_values > 0 ? head_dim : 2 * head_dim;
+  const auto values = static_cast<size_t>(wide * kKvPageTokens);
   if (dtype == KvDtype::kBF16) return values * sizeof(uint16_t);
   const int64_t steps_of_token = kv_groups(head_dim) + 1;
   return values + static_cast<size_t>(steps_of_token * kKvPageTokens) * sizeof(uint16_t);
@@ -29,6 +30,8 @@ size_t KvSpec::page_bytes() const {
 Result<KvStore> KvStore::create(const KvSpec& spec, int32_t pages, MemorySpace& space) {
   CHECK_GE(pages, 0);
   CHECK_EQ(spec.head_dim % 2, 0);
+  CHECK(spec.shared_values == 0 || spec.dtype == KvDtype::kBF16);
+  CHECK(spec.shared_values <= spec.head_dim && spec.shared_values % 2 == 0);
   KvStore store;
   store.spec_ = spec;
   store.pages_ = pages;

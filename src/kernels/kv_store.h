@@ -23,7 +23,11 @@ struct KvSpec {
   int64_t kv_heads = 0;
   int64_t head_dim = 0;
   KvDtype dtype = KvDtype::kBF16;
+  // 0: values lie beside the keys, and are as wide. More: a value is the first so many numbers of
+  // its key (the latents of DeepSeek's attention); BF16 only.
+  int64_t shared_values = 0;
 
+  int64_t value_dim() const { return shared_values > 0 ? shared_values : head_dim; }
   size_t head_page_bytes() const;  // K and V of one head, one layer, one page
   size_t page_bytes() const;       // all heads of all layers
   size_t token_bytes() const { return page_bytes() / kKvPageTokens; }

@@ -240,7 +240,7 @@ void CpuOps::store_kv(const Tensor& k, const Tensor& v, const Batch& batch, KvSt
               const int64_t position = sequence.first_position + i;
               const int32_t page = sequence.pages[static_cast<size_t>(position / kKvPageTokens)];
               const int64_t at = ((sequence.first_row + i) * kv_heads + head) * head_dim;
-              kernels_.store_kv(k.f32() + at, v.f32() + at, kv.spec().dtype,
+              kernels_.store_kv(k.f32() + at, v.empty() ? nullptr : v.f32() + at, kv.spec().dtype,
                                 kv.head_page(layer, page, head), head_dim,
                                 position % kKvPageTokens);
             }
@@ -255,13 +255,15 @@ Tensor CpuOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, cons
   CHECK_EQ(k.shape()[1], spec.kv_heads);
   CHECK_EQ(spec.heads % spec.kv_heads, 0);
   CHECK_EQ(kv.spec().head_dim, spec.head_dim);
+  CHECK_EQ(v.empty(), kv.spec().shared_values > 0);
   store_kv(k, v, batch, kv, layer);
-  Tensor out = empty({q.shape()[0], spec.heads * spec.head_dim});
+  const int64_t value_dim = kv.spec().value_dim();
+  Tensor out = empty({q.shape()[0], spec.heads * value_dim});
   std::vector<AttentionTask> tasks;
   for (const BatchSequence& sequence : batch.sequences) {
-    const int64_t at = sequence.first_row * spec.heads * spec.head_dim;
-    tasks.push_back({.q = q.f32() + at,
-                     .out = out.f32() + at,
+    const int64_t at = sequence.first_row * spec.heads;
+    tasks.push_back({.q = q.f32() + at * spec.head_dim,
+                     .out = out.f32() + at * value_dim,
                      .rows = sequence.row_count,
                      .first_position = sequence.first_position,
                      .kv = &kv,

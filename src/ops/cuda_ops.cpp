@@ -506,7 +506,7 @@ Tensor CudaOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, con
   CHECK_EQ(k.shape()[1], spec.kv_heads);
   CHECK_EQ(spec.heads % spec.kv_heads, 0);
   CHECK_EQ(kv.spec().head_dim, spec.head_dim);
-  CHECK(kv.spec().dtype == KvDtype::kBF16);
+  CHECK(kv.spec().dtype == KvDtype::kBF16 && kv.spec().shared_values == 0);
   CHECK_GE(spec.head_dim, 8);
   const cuda::KvLayer pages = {
       .base = reinterpret_cast<uint16_t*>(kv.head_page(layer, 0, 0)),

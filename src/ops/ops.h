@@ -44,7 +44,7 @@ struct Batch {
 };
 
 // Which elements of a head turn together: adjacent (2i, 2i+1) as llama, or i and i + dim/2 as
-// qwen2.
+// qwen2 and qwen3.
 enum class RopePairs : uint8_t { kAdjacent, kHalves };
 
 struct RopeSpec {
@@ -95,7 +95,9 @@ class Ops {
   virtual Tensor rope(const Tensor& x, std::span<const int32_t> positions,
                       const RopeSpec& spec) = 0;
   // Writes k and v [rows, kv_heads, head_dim] to the cache at their positions (rounded to its
-  // dtype), then attends causally: q [rows, heads, head_dim] -> [rows, heads * head_dim].
+  // dtype), then attends causally: q [rows, heads, head_dim] -> [rows, heads * head_dim]. Where the
+  // cache takes values from their keys (KvSpec::shared_values), v is empty and the result is
+  // [rows, heads * shared_values].
   virtual Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Batch& batch,
                            KvStore& kv, int64_t layer, const AttentionSpec& spec) = 0;
   // silu(gate) · up, elementwise, [rows, dim].

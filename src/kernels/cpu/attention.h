@@ -146,13 +146,14 @@ struct Found {
   Found(float* at, int64_t queries) : max(at), sum(at + queries), values(at + 2 * queries) {}
   float* max;
   float* sum;
-  float* values;  // [queries][head_dim]
+  float* values;  // [queries][value_dim]
 };
 
 // A page as a tile reads it: what lies `k_ahead` bytes behind a key, and `v_ahead` behind a value,
 // is fetched meanwhile.
 struct PageView {
   const std::byte* page;
+  const std::byte* values;  // in the order of V
   ptrdiff_t k_ahead;
   ptrdiff_t v_ahead;
 };
@@ -244,7 +245,7 @@ template <typename V, typename Pages, int N, int W, int kMost>
 [[gnu::always_inline]] inline void add_values(const typename Pages::Factor* weights,
                                               const PageView& view, int64_t dim, int64_t d,
                                               const Join<kMost>& join, float* values) {
-  const auto* v = reinterpret_cast<const typename Pages::Number*>(view.page) + v_place(dim, 0, d);
+  const auto* v = reinterpret_cast<const typename Pages::Number*>(view.values) + 2 * d;
   const auto last = V::first(dim - d - (W - 1) * V::kWidth);
   typename Pages::Sums sums[N][W];
   sum_products<V, Pages, N, W>(weights, kKvPageTokens, v, 2 * dim, kKvPageTokens / 2, last,
@@ -293,16 +294,16 @@ struct Queries {
   int64_t first_to_see(int64_t key) const {
     return std::max<int64_t>(0, (key - position(0)) * group());
   }
+  // Of all heads of all rows.
   int64_t place(int64_t i) const {
-    return ((row_begin + i / group()) * task.heads + kv_head * group() + i % group()) *
-           task.head_dim;
+    return (row_begin + i / group()) * task.heads + kv_head * group() + i % group();
   }
-  int64_t floats() const { return count() * (task.head_dim + 2); }
+  int64_t floats() const { return count() * (task.value_dim() + 2); }
 
   // Joins what was found in the page of the keys from `key` on to what came before.
   void join(Found before, Found next, int64_t key) const {
     constexpr int64_t kWidth = V::kWidth;
-    const int64_t dim = task.head_dim;
+    const int64_t dim = task.value_dim();
     alignas(64) float ours[kWidth];
     alignas(64) float theirs[kWidth];
     for (int64_t i = first_to_see(key); i < count(); i += kWidth) {
@@ -323,12 +324,12 @@ struct Queries {
   }
 
   void finish(Found all) const {
-    const int64_t dim = task.head_dim;
+    const int64_t dim = task.value_dim();
     for (int64_t i = 0; i < count(); ++i) {
       const auto inverse = V::set(1.0F / all.sum[i]);
       for (int64_t d = 0; d < dim; d += V::kWidth) {
         const auto mask = V::first(dim - d);
-        V::store(mask, task.out + place(i) + d,
+        V::store(mask, task.out + place(i) * dim + d,
                  V::mul(V::load(mask, all.values + i * dim + d), inverse));
       }
     }
@@ -342,18 +343,20 @@ class Attend {
   using Factor = typename Pages::Factor;
 
   static size_t bytes(const Queries<V>& queries) {
-    return static_cast<size_t>(queries.count()) *
-           (sizeof(float) + static_cast<size_t>(queries.task.head_dim) * sizeof(Factor));
+    return value_bytes(queries.task) +
+           static_cast<size_t>(queries.count()) *
+               (sizeof(float) + static_cast<size_t>(queries.task.head_dim) * sizeof(Factor));
   }
 
   Attend(const Queries<V>& queries, std::byte* memory)
       : queries_(queries),
-        scales_(reinterpret_cast<float*>(memory)),
+        values_(memory),
+        scales_(reinterpret_cast<float*>(memory + value_bytes(queries.task))),
         q_(reinterpret_cast<Factor*>(scales_ + queries.count())) {
     const AttentionTask& task = queries_.task;
     for (int64_t i = 0; i < queries_.count(); ++i) {
-      scales_[i] = Pages::round_query(task.q + queries_.place(i), task.head_dim, task.scale,
-                                      q_ + i * task.head_dim);
+      scales_[i] = Pages::round_query(task.q + queries_.place(i) * task.head_dim, task.head_dim,
+                                      task.scale, q_ + i * task.head_dim);
     }
   }
 
@@ -367,7 +370,11 @@ class Attend {
     const std::byte* page = page_of(key);
     // While the keys are read the values are fetched, and meanwhile the next page's keys.
     const std::byte* next = key + kKvPageTokens < keys ? page_of(key + kKvPageTokens) : page;
-    const PageView view = {page, half, next - (page + half)};
+    PageView view = {page, page + half, half, next - (page + half)};
+    if (task.kv->spec().shared_values > 0) {
+      order_values(page);
+      view = {page, values_, next - page, 0};
+    }
     for_tiles<V::kQueries>(queries_.first_to_see(key), queries_.count(),
                            [&](auto count, int64_t first) {
                              tile<decltype(count)::value>(view, key, is_first, first, found);
@@ -375,6 +382,30 @@ class Attend {
   }
 
  private:
+  // Memory for the values of a page where they are a part of their keys.
+  static size_t value_bytes(const AttentionTask& task) {
+    const auto count = static_cast<size_t>(task.kv->spec().shared_values * kKvPageTokens);
+    return count * sizeof(typename Pages::Number);
+  }
+
+  // The first dimensions of a page's keys as V has them: pairs of tokens beside each other.
+  void order_values(const std::byte* page) const {
+    using Number = typename Pages::Number;
+    const int64_t dim = queries_.task.value_dim();
+    const auto* keys = reinterpret_cast<const Number*>(page);
+    auto* out = reinterpret_cast<Number*>(values_);
+    for (int64_t d = 0; d < dim; d += 2) {
+      const Number* row = keys + k_place(0, d);
+      for (int64_t token = 0; token < kKvPageTokens; token += 2, row += 4) {
+        Number* to = out + (token / 2 * dim + d) * 2;
+        to[0] = row[0];
+        to[1] = row[2];
+        to[2] = row[1];
+        to[3] = row[3];
+      }
+    }
+  }
+
   const std::byte* page_of(int64_t key) const {
     const AttentionTask& task = queries_.task;
     return task.kv->head_page(task.layer, task.pages[static_cast<size_t>(key / kKvPageTokens)],
@@ -409,18 +440,20 @@ class Attend {
       join_states<V>(some, found.max + first, found.sum + first, max, sum, join.ours, join.theirs);
     }
     constexpr int64_t kDims = V::kVectors * V::kWidth;
-    for (int64_t d = 0; d < dim; d += kDims) {
-      const int64_t vectors = (std::min(kDims, dim - d) + V::kWidth - 1) / V::kWidth;
+    const int64_t value_dim = queries_.task.value_dim();
+    for (int64_t d = 0; d < value_dim; d += kDims) {
+      const int64_t vectors = (std::min(kDims, value_dim - d) + V::kWidth - 1) / V::kWidth;
       with_constant<V::kVectors>(vectors, [&](auto width) {
-        add_values<V, Pages, N, decltype(width)::value>(weights, view, dim, d, join,
-                                                        found.values + first * dim);
+        add_values<V, Pages, N, decltype(width)::value>(weights, view, value_dim, d, join,
+                                                        found.values + first * value_dim);
       });
     }
   }
 
   const Queries<V>& queries_;
-  float* scales_;  // [queries]: what a query's scores are multiplied by
-  Factor* q_;      // [queries][head_dim]
+  std::byte* values_;  // of the page at hand, where they are a part of its keys
+  float* scales_;      // [queries]: what a query's scores are multiplied by
+  Factor* q_;          // [queries][head_dim]
 };
 
 inline size_t padded(size_t bytes) { return (bytes + 63) / 64 * 64; }
@@ -518,6 +551,7 @@ void store_kv_of(const float* k, const float* v, KvDtype dtype, std::byte* head_
     auto* rounded = reinterpret_cast<uint16_t*>(row);
     V::to_bf16(k, rounded, dim);
     spread_k(rounded, page, dim, token);
+    if (v == nullptr) return;
     V::to_bf16(v, rounded, dim);
     spread_v(rounded, page, dim, token);
     return;

@@ -261,7 +261,7 @@ void store_kv(const float* k, const float* v, KvDtype dtype, std::byte* head_pag
     auto* page = reinterpret_cast<uint16_t*>(head_page);
     for (int64_t d = 0; d < head_dim; ++d) {
       page[k_place(token_in_page, d)] = f32_to_bf16(k[d]);
-      page[v_place(head_dim, token_in_page, d)] = f32_to_bf16(v[d]);
+      if (v != nullptr) page[v_place(head_dim, token_in_page, d)] = f32_to_bf16(v[d]);
     }
     return;
   }
@@ -336,17 +336,20 @@ void score_q8(std::span<const float> query, const std::byte* head_page, std::spa
 
 // The values of a page, weighted. Keys beyond the query weigh zero; pages hold no NaN, so they add
 // nothing.
-void values_bf16(std::span<const float> weights, const std::byte* head_page,
+void values_bf16(std::span<const float> weights, const std::byte* head_page, bool shared,
                  std::span<float> values) {
   const auto dim = static_cast<int64_t>(values.size());
+  const auto place = [&](int64_t j, int64_t d) {
+    return shared ? k_place(j, d) : v_place(dim, j, d);
+  };
   const auto* page = reinterpret_cast<const uint16_t*>(head_page);
   for (int64_t d = 0; d < dim; ++d) {
     float value = 0.0F;
     for (int64_t j = 0; j < kKvPageTokens; j += 2) {
-      const int64_t at = v_place(dim, j, d);
-      value = add_pair(
-          value, bf16_to_f32(f32_to_bf16(weights[static_cast<size_t>(j)])), bf16_to_f32(page[at]),
-          bf16_to_f32(f32_to_bf16(weights[static_cast<size_t>(j + 1)])), bf16_to_f32(page[at + 1]));
+      value = add_pair(value, bf16_to_f32(f32_to_bf16(weights[static_cast<size_t>(j)])),
+                       bf16_to_f32(page[place(j, d)]),
+                       bf16_to_f32(f32_to_bf16(weights[static_cast<size_t>(j + 1)])),
+                       bf16_to_f32(page[place(j + 1, d)]));
     }
     values[static_cast<size_t>(d)] = value;
   }
@@ -377,15 +380,16 @@ void values_q8(std::span<const float> weights, int64_t keys, const std::byte* he
 struct Split {
   float max = 0.0F;
   float sum = 0.0F;
-  std::vector<float> values;  // [head_dim]
+  std::vector<float> values;  // [value_dim]
 };
 
-Split attend_page(std::span<const float> q, const std::byte* page, KvDtype dtype, int64_t keys,
+Split attend_page(std::span<const float> q, const std::byte* page, const KvSpec& kv, int64_t keys,
                   float scale) {
+  const bool bf16 = kv.dtype == KvDtype::kBF16;
   Split split;
   float scores[kKvPageTokens];
   const std::span<float> seen(scores, static_cast<size_t>(keys));
-  dtype == KvDtype::kBF16 ? score_bf16(q, page, seen, scale) : score_q8(q, page, seen, scale);
+  bf16 ? score_bf16(q, page, seen, scale) : score_q8(q, page, seen, scale);
   split.max = -std::numeric_limits<float>::infinity();
   for (const float score : seen) split.max = std::max(split.max, score);
   float lanes[16] = {};
@@ -395,9 +399,9 @@ Split attend_page(std::span<const float> q, const std::byte* page, KvDtype dtype
     lanes[j % 16] += weights[j];
   }
   split.sum = sum_lanes(lanes);
-  split.values.resize(q.size());
-  dtype == KvDtype::kBF16 ? values_bf16(weights, page, split.values)
-                          : values_q8(weights, keys, page, split.values);
+  split.values.resize(static_cast<size_t>(kv.value_dim()));
+  bf16 ? values_bf16(weights, page, kv.shared_values > 0, split.values)
+       : values_q8(weights, keys, page, split.values);
   return split;
 }
 
@@ -415,11 +419,11 @@ void join(Split& split, const Split& next) {
 
 int64_t group_of(const AttentionTask& task) { return task.heads / task.kv_heads; }
 
-// Query i is a row and one of the heads that read kv_head.
-std::span<const float> query_of(const AttentionTask& task, int64_t kv_head, int64_t i) {
+// Query i is a row and one of the heads that read kv_head: the how manieth of all heads of all
+// rows.
+int64_t place_of(const AttentionTask& task, int64_t kv_head, int64_t i) {
   const int64_t group = group_of(task);
-  const int64_t place = i / group * task.heads + kv_head * group + i % group;
-  return {task.q + place * task.head_dim, static_cast<size_t>(task.head_dim)};
+  return i / group * task.heads + kv_head * group + i % group;
 }
 
 int64_t position_of(const AttentionTask& task, int64_t query) {
@@ -428,13 +432,14 @@ int64_t position_of(const AttentionTask& task, int64_t query) {
 
 Split attend_page(const AttentionTask& task, int64_t kv_head, int64_t query, int64_t page) {
   const int64_t keys = position_of(task, query) + 1 - page * kKvPageTokens;
-  return attend_page(query_of(task, kv_head, query),
-                     task.kv->head_page(task.layer, task.pages[static_cast<size_t>(page)], kv_head),
-                     task.kv->spec().dtype, std::min(kKvPageTokens, keys), task.scale);
+  return attend_page(
+      {task.q + place_of(task, kv_head, query) * task.head_dim, static_cast<size_t>(task.head_dim)},
+      task.kv->head_page(task.layer, task.pages[static_cast<size_t>(page)], kv_head),
+      task.kv->spec(), std::min(kKvPageTokens, keys), task.scale);
 }
 
 void finish(const AttentionTask& task, int64_t kv_head, int64_t query, const Split& split) {
-  float* out = task.out + (query_of(task, kv_head, query).data() - task.q);
+  float* out = task.out + place_of(task, kv_head, query) * task.value_dim();
   const float inverse = 1.0F / split.sum;
   for (size_t d = 0; d < split.values.size(); ++d) out[d] = split.values[d] * inverse;
 }
@@ -461,7 +466,7 @@ void attention_pages(const AttentionTask& task, int64_t kv_head, int64_t page_be
       const Split split = attend_page(task, kv_head, query, page);
       at[query] = split.max;
       at[queries + query] = split.sum;
-      std::ranges::copy(split.values, at + 2 * queries + query * task.head_dim);
+      std::ranges::copy(split.values, at + 2 * queries + query * task.value_dim());
     }
   }
 }
@@ -471,8 +476,8 @@ void attention_join(const AttentionTask& task, int64_t kv_head, float* found) {
   for (int64_t query = 0; query < queries; ++query) {
     const auto split_of = [&](int64_t page) {
       const float* at = found + page * page_floats(task);
-      const float* values = at + 2 * queries + query * task.head_dim;
-      return Split{at[query], at[queries + query], {values, values + task.head_dim}};
+      const float* values = at + 2 * queries + query * task.value_dim();
+      return Split{at[query], at[queries + query], {values, values + task.value_dim()}};
     };
     Split split = split_of(0);
     for (int64_t page = 1; page <= position_of(task, query) / kKvPageTokens; ++page) {
