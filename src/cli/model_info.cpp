@@ -7,6 +7,8 @@
 #include <map>
 #include <string_view>
 
+#include "models/registry.h"
+
 namespace minke::cli {
 
 namespace {
@@ -66,6 +68,9 @@ Result<ModelInfo> model_info(const GgufFile& file) {
   const int64_t even_head = info.heads > 0 ? info.dim / info.heads : 0;
   MINKE_ASSIGN(info.head_dim, file.integer_or(prefix + "attention.key_length", even_head));
   MINKE_ASSIGN(info.ffn_dim, largest(file, prefix + "feed_forward_length", 0));
+  MINKE_ASSIGN(info.experts, file.integer_or(prefix + "expert_count", 0));
+  MINKE_ASSIGN(info.experts_used, file.integer_or(prefix + "expert_used_count", 0));
+  MINKE_ASSIGN(info.expert_dim, file.integer_or(prefix + "expert_feed_forward_length", 0));
   MINKE_ASSIGN(info.context, file.integer_or(prefix + "context_length", 0));
   MINKE_ASSIGN(const std::string_view tokenizer, file.text_or("tokenizer.ggml.model", ""));
   MINKE_ASSIGN(const std::string_view pre, file.text_or("tokenizer.ggml.pre", ""));
@@ -76,6 +81,13 @@ Result<ModelInfo> model_info(const GgufFile& file) {
   }
   MINKE_ASSIGN(info.chat_template, file.text_or("tokenizer.chat_template", ""));
   add_tensors(file, &info);
+  if (const Result<ModelConfig> config = read_config(file)) {
+    const std::unique_ptr<Model> model = make_model(*config);
+    info.kv_token_bytes = model->kv_spec(KvDtype::kBF16).token_bytes();
+    if (config->latent.kv_rank == 0) {
+      info.kv_token_bytes_q8 = model->kv_spec(KvDtype::kQ8).token_bytes();
+    }
+  }
   MINKE_ASSIGN(const int64_t file_type, file.integer_or("general.file_type", -1));
   info.quantisation = file_type_name(file_type);
   if (info.quantisation.empty() && !info.bytes_by_type.empty()) {

@@ -21,12 +21,16 @@ struct ModelInfo {
   int64_t kv_heads = 0;
   int64_t head_dim = 0;
   int64_t ffn_dim = 0;
+  int64_t experts = 0, experts_used = 0, expert_dim = 0;  // of a mixture
   int64_t context = 0;
   int64_t vocabulary = 0;
   std::string tokenizer;                                        // "gpt2 / qwen2"
   std::string quantisation;                                     // "Q4_K_M"
   std::vector<std::pair<std::string, uint64_t>> bytes_by_type;  // most first
   uint64_t tensor_bytes = 0;
+  // What one token of context takes in the cache, in bf16 and q8; 0 where minke cannot run the
+  // model, or has no such cache for it.
+  uint64_t kv_token_bytes = 0, kv_token_bytes_q8 = 0;
   std::string chat_template;
   bool complete = true;  // every tensor's data is in the file
 };

@@ -20,8 +20,10 @@ struct Peaks {
 
 // How much of a model one token meets.
 struct ModelCost {
-  uint64_t layer_bytes = 0;  // of the matrices of all layers
-  uint64_t head_bytes = 0;   // of the output matrix
+  uint64_t layer_bytes = 0;   // of the matrices of all layers, without experts
+  uint64_t expert_bytes = 0;  // of all experts that a router chooses from
+  double expert_share = 0;    // of them that a token uses
+  uint64_t head_bytes = 0;    // of the output matrix
   // Multiplications and additions a token, by the arithmetic that the weights' format calls for:
   // int8 for the quantised ones.
   double layer_int8 = 0, layer_bf16 = 0, layer_fp32 = 0;

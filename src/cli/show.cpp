@@ -26,13 +26,6 @@ namespace minke::cli {
 
 namespace {
 
-// What one token of context costs in the cache, by the plain layout of grouped attention.
-uint64_t kv_bytes_per_token(const ModelInfo& info, KvDtype dtype) {
-  return KvSpec{
-      .layers = info.layers, .kv_heads = info.kv_heads, .head_dim = info.head_dim, .dtype = dtype}
-      .token_bytes();
-}
-
 class Show : public Command {
  public:
   CommandText text() const override {
@@ -172,6 +165,10 @@ class Show : public Command {
                                "feed-forward {}",
                                info.layers, info.dim, info.heads, info.head_dim, info.kv_heads,
                                info.ffn_dim));
+    if (info.experts > 0) {
+      line("experts",
+           fmt::format("{} of {}, {} a token", info.experts, info.expert_dim, info.experts_used));
+    }
     line("tokenizer",
          fmt::format("{}, {} tokens", printable(info.tokenizer), with_commas(info.vocabulary)));
     line("template",
@@ -195,21 +192,24 @@ class Show : public Command {
   }
 
   static std::string memory_words(const ModelInfo& info) {
-    const uint64_t token = kv_bytes_per_token(info, KvDtype::kBF16);
+    const uint64_t token = info.kv_token_bytes;
     const auto with = [&](int64_t tokens) {
       return human_bytes(
           static_cast<int64_t>(info.tensor_bytes + token * static_cast<uint64_t>(tokens)));
     };
-    std::string out = fmt::format("{} of weights and {} a token of context",
-                                  human_bytes(static_cast<int64_t>(info.tensor_bytes)),
-                                  human_bytes(static_cast<int64_t>(token)));
+    std::string out =
+        fmt::format("{} of weights", human_bytes(static_cast<int64_t>(info.tensor_bytes)));
+    if (token == 0) return out;
+    out += fmt::format(" and {} a token of context", human_bytes(static_cast<int64_t>(token)));
     const int64_t some = std::min<int64_t>(4096, info.context);
     if (some > 0) out += fmt::format(": {} with {} tokens", with(some), with_commas(some));
     if (info.context > some) {
       out += fmt::format(", {} with {}", with(info.context), with_commas(info.context));
     }
-    out += fmt::format("; {} a token with --kv q8",
-                       human_bytes(static_cast<int64_t>(kv_bytes_per_token(info, KvDtype::kQ8))));
+    if (info.kv_token_bytes_q8 > 0) {
+      out += fmt::format("; {} a token with --kv q8",
+                         human_bytes(static_cast<int64_t>(info.kv_token_bytes_q8)));
+    }
     return out;
   }
 
@@ -266,8 +266,8 @@ class Show : public Command {
                   {"source", sampling.source}}},
                 {"memory",
                  {{"weights_bytes", info.tensor_bytes},
-                  {"token_bytes", kv_bytes_per_token(info, KvDtype::kBF16)},
-                  {"token_bytes_q8", kv_bytes_per_token(info, KvDtype::kQ8)}}},
+                  {"token_bytes", info.kv_token_bytes},
+                  {"token_bytes_q8", info.kv_token_bytes_q8}}},
                 {"complete", info.complete}};
     if (metadata_) {
       out["metadata"] = Json::object();

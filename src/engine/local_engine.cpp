@@ -57,7 +57,9 @@ KvDtype kv_dtype(const EngineOptions& options) {
 // prompt's rows are counted once for each of the widest tensors that live together.
 uint64_t activation_bytes(const ModelConfig& config, const EngineOptions& options) {
   const int64_t heads = config.head_dim * (config.heads + 2 * config.kv_heads);
-  const int64_t row_floats = 6 * config.dim + 3 * config.ffn_dim + 3 * heads;
+  const MixtureConfig& m = config.mixture;
+  const int64_t mixture = m.route.used * (2 * config.dim + 4 * m.expert_dim);
+  const int64_t row_floats = 6 * config.dim + std::max(3 * config.ffn_dim, mixture) + 3 * heads;
   const int64_t rows = options.prefill_chunk + options.batch_sequences_max;
   const int64_t logit_rows = std::max(kLogitRowsMax, options.batch_sequences_max);
   constexpr uint64_t kTables = uint64_t{48} << 20;  // tokenizer, scratch of samplers, threads
@@ -290,6 +292,17 @@ Status read_text_side(Parts& parts, const ModelConfig& config) {
   return {};
 }
 
+// What this model cannot do of what was asked for.
+Status check_model(const EngineOptions& options, const ModelConfig& config) {
+  if (options.kv == KvFormat::kQ8 && config.latent.kv_rank > 0) {
+    return misuse(
+        fmt::format("a model of architecture '{}' keeps one small latent a token, in bf16 "
+                    "only: leave out --kv q8",
+                    config.architecture));
+  }
+  return {};
+}
+
 Status plan(Parts& parts, const ModelConfig& config, uint64_t weights, uint64_t available) {
   const uint64_t page_bytes = make_model(config)->kv_spec(kv_dtype(parts.options)).page_bytes();
   const uint64_t activations = activation_bytes(config, parts.options);
@@ -310,9 +323,14 @@ Status plan(Parts& parts, const ModelConfig& config, uint64_t weights, uint64_t 
 }
 
 // The Ops that the options ask for; returns the memory that is free where it computes.
-Result<uint64_t> open_device(Parts& parts) {
+Result<uint64_t> open_device(Parts& parts, const ModelConfig& config) {
   const EngineOptions& options = parts.options;
-  if (options.device != Device::kCpu && options.kv == KvFormat::kBf16) {
+  // `auto` takes the processor for what the GPU lacks; when the GPU was asked for, load_model()
+  // says what that is.
+  const bool lacks = config.latent.kv_rank > 0 || config.mixture.route.experts > 0;
+  const bool wanted =
+      options.device == Device::kCuda || (options.device == Device::kAuto && !lacks);
+  if (wanted && options.kv == KvFormat::kBf16) {
     Result<std::unique_ptr<CudaOps>> cuda = CudaOps::create(options.threads);
     if (cuda) {
       CudaDevice& device = (*cuda)->device();
@@ -330,7 +348,8 @@ Result<uint64_t> open_device(Parts& parts) {
 // Packs the weights for `parts.ops` and plans the memory. Stops soon after `is_given_up`.
 Status load_weights(Parts& parts, const ModelConfig& config, const std::atomic<bool>& is_given_up) {
   const EngineOptions& options = parts.options;
-  MINKE_ASSIGN(const uint64_t available, open_device(parts));
+  MINKE_TRY(check_model(options, config));
+  MINKE_ASSIGN(const uint64_t available, open_device(parts, config));
   MINKE_ASSIGN(const uint64_t weights, packed_weight_bytes(*parts.file));
   MINKE_TRY(plan(parts, config, weights, available));
   const auto progress = [&](double fraction) {

@@ -78,6 +78,19 @@ TEST(LocalEngine, ACacheOfIntegersTakesLittleMoreThanHalfTheMemory) {
   EXPECT_EQ(memory.kv_token_bytes, 2u * 2 * (16 * 2 + 2 * 2));
 }
 
+TEST(LocalEngine, DeepSeekRunsAndKeepsOneLatentAToken) {
+  const auto engine = Engine::load({.model = tiny("deepseek-v3.gguf")});
+  ASSERT_TRUE(engine) << engine.error().message;
+  // Two layers; a latent of 32 and a rotary key of 8, in bf16.
+  EXPECT_EQ((*engine)->memory().kv_token_bytes, 2u * 40 * 2);
+  SamplingOptions sampling = {.temperature = 0.8, .seed = 3, .tokens_max = 12};
+  const auto one = (*engine)->chat({{.role = "user", .content = "Hello"}}, sampling, {});
+  const auto again = (*engine)->chat({{.role = "user", .content = "Hello"}}, sampling, {});
+  ASSERT_TRUE(one) << one.error().message;
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(one->content, again->content);
+}
+
 TEST(LocalEngine, EachBadOptionHasItsSentence) {
   EXPECT_THAT(load_error({.model = tiny("nothing.gguf")}), HasSubstr("nothing.gguf"));
   EXPECT_THAT(load_error({.model = tiny("llama.json")}), HasSubstr("llama.json"));
@@ -87,6 +100,8 @@ TEST(LocalEngine, EachBadOptionHasItsSentence) {
   EXPECT_THAT(
       load_error({.model = tiny("llama.gguf"), .kv = KvFormat::kQ8, .device = Device::kCuda}),
       HasSubstr("--kv q8"));
+  EXPECT_THAT(load_error({.model = tiny("deepseek-v3.gguf"), .kv = KvFormat::kQ8}),
+              HasSubstr("keeps one small latent a token"));
   EXPECT_THAT(load_error({.model = tiny("llama.gguf"), .context_tokens = 300}),
               HasSubstr("trained for 256"));
   EXPECT_THAT(load_error({.model = tiny("llama.gguf"), .prefill_chunk = 0}),

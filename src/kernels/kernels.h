@@ -36,7 +36,13 @@ struct LinearTask {
   const uint16_t* bf16 = nullptr;
   const float* bias = nullptr;  // [out_dim] or nothing
   int64_t bias_rows = 0;        // only the first rows get the bias
-  float* out = nullptr;         // [rows][out_dim]
+  float* out = nullptr;         // [rows][out_stride], from output `first_output` on
+  int64_t out_stride = 0;
+  int64_t first_output = 0;
+
+  float* place(int64_t row, int64_t output) const {
+    return out + row * out_stride + output - first_output;
+  }
 };
 
 // One sequence's attention in one layer.

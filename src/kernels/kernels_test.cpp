@@ -96,7 +96,8 @@ std::vector<float> multiply(const Kernels& kernels, const Problem& p, ThreadPool
                              .bf16 = bf16.data(),
                              .bias = p.bias.data(),
                              .bias_rows = p.row_count,
-                             .out = out.data()};
+                             .out = out.data(),
+                             .out_stride = p.packed->out_dim()};
     kernels.linear[static_cast<size_t>(p.packed->format())](task, 0, p.packed->panels());
   });
   return out;

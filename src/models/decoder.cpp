@@ -1,49 +1,38 @@
 #include "models/decoder.h"
 
-#include <fmt/format.h>
-
 #include <cmath>
 
+#include "models/named_weight.h"
+
 namespace minke {
-namespace {
-
-Weight matrix(std::string name, int64_t out_dim, int64_t in_dim) {
-  return {.name = std::move(name), .shape = {out_dim, in_dim}};
-}
-Weight vector(std::string name, int64_t dim) { return {.name = std::move(name), .shape = {dim}}; }
-
-}  // namespace
 
 Decoder::Decoder(ModelConfig config) : config_(std::move(config)) {
   const ModelConfig& c = config_;
   const int64_t q_dim = c.heads * c.head_dim;
   const int64_t kv_dim = c.kv_heads * c.head_dim;
-  embedding_ = matrix("token_embd.weight", c.vocab_size, c.dim);
+  embedding_ = named_matrix("token_embd.weight", c.vocab_size, c.dim);
   embedding_.multiplied = c.tied_embeddings;
-  output_norm_ = vector("output_norm.weight", c.dim);
-  if (!c.tied_embeddings) output_ = matrix("output.weight", c.vocab_size, c.dim);
+  output_norm_ = named_vector("output_norm.weight", c.dim);
+  if (!c.tied_embeddings) output_ = named_matrix("output.weight", c.vocab_size, c.dim);
   for (int64_t i = 0; i < c.layers; ++i) {
-    const auto name = [&](std::string_view part) { return fmt::format("blk.{}.{}", i, part); };
-    DecoderLayer layer;
-    layer.attn_norm = vector(name("attn_norm.weight"), c.dim);
-    layer.q = matrix(name("attn_q.weight"), q_dim, c.dim);
-    layer.k = matrix(name("attn_k.weight"), kv_dim, c.dim);
-    layer.v = matrix(name("attn_v.weight"), kv_dim, c.dim);
+    const BlockNames name(i);
+    DecoderLayer layer{.feed_forward = FeedForward(c, i)};
+    layer.attn_norm = name.vector("attn_norm.weight", c.dim);
+    layer.q = name.matrix("attn_q.weight", q_dim, c.dim);
+    layer.k = name.matrix("attn_k.weight", kv_dim, c.dim);
+    layer.v = name.matrix("attn_v.weight", kv_dim, c.dim);
     if (c.qkv_bias) {
-      layer.q_bias = vector(name("attn_q.bias"), q_dim);
-      layer.k_bias = vector(name("attn_k.bias"), kv_dim);
-      layer.v_bias = vector(name("attn_v.bias"), kv_dim);
+      layer.q_bias = name.vector("attn_q.bias", q_dim);
+      layer.k_bias = name.vector("attn_k.bias", kv_dim);
+      layer.v_bias = name.vector("attn_v.bias", kv_dim);
     }
     if (c.qk_norm) {
-      layer.q_norm = vector(name("attn_q_norm.weight"), c.head_dim);
-      layer.k_norm = vector(name("attn_k_norm.weight"), c.head_dim);
+      layer.q_norm = name.vector("attn_q_norm.weight", c.head_dim);
+      layer.k_norm = name.vector("attn_k_norm.weight", c.head_dim);
     }
-    layer.attn_output = matrix(name("attn_output.weight"), c.dim, q_dim);
-    if (c.attn_output_bias) layer.attn_output_bias = vector(name("attn_output.bias"), c.dim);
-    layer.ffn_norm = vector(name("ffn_norm.weight"), c.dim);
-    layer.gate = matrix(name("ffn_gate.weight"), c.ffn_dim, c.dim);
-    layer.up = matrix(name("ffn_up.weight"), c.ffn_dim, c.dim);
-    layer.down = matrix(name("ffn_down.weight"), c.dim, c.ffn_dim);
+    layer.attn_output = name.matrix("attn_output.weight", c.dim, q_dim);
+    if (c.attn_output_bias) layer.attn_output_bias = name.vector("attn_output.bias", c.dim);
+    layer.ffn_norm = name.vector("ffn_norm.weight", c.dim);
     layers_.push_back(std::move(layer));
   }
 }
@@ -75,13 +64,6 @@ Tensor Decoder::attend(Ops& ops, const DecoderLayer& layer, int64_t index, const
   return ops.linear(mixed, layer.attn_output, layer.attn_output_bias);  // [rows, dim]
 }
 
-Tensor Decoder::feed_forward(Ops& ops, const DecoderLayer& layer, const Tensor& x) const {
-  const Tensor h = ops.rms_norm(x, layer.ffn_norm, config_.norm_epsilon);  // [rows, dim]
-  const Tensor gate = ops.linear(h, layer.gate, none_);                    // [rows, ffn_dim]
-  const Tensor up = ops.linear(h, layer.up, none_);                        // [rows, ffn_dim]
-  return ops.linear(ops.swiglu(gate, up), layer.down, none_);              // [rows, dim]
-}
-
 Tensor Decoder::forward(Ops& ops, const Batch& batch, KvStore& kv) {
   ops.begin_step();
   Tensor x = ops.embed(batch.tokens, embedding_);  // [rows, dim]
@@ -90,7 +72,8 @@ Tensor Decoder::forward(Ops& ops, const Batch& batch, KvStore& kv) {
     if (batch.is_abandoned()) return {};
     x = ops.add(x, attend(ops, layer, i, x, batch, kv));
     if (batch.is_abandoned()) return {};
-    x = ops.add(x, feed_forward(ops, layer, x));
+    x = ops.add(
+        x, layer.feed_forward.forward(ops, ops.rms_norm(x, layer.ffn_norm, config_.norm_epsilon)));
   }
   if (batch.logit_rows.empty() || batch.is_abandoned()) return {};
   const Tensor last = ops.gather_rows(x, batch.logit_rows);  // [logit_rows, dim]
@@ -124,9 +107,7 @@ void Decoder::visit(const std::function<void(Weight&)>& visitor) {
     visitor(layer.attn_output);
     if (config_.attn_output_bias) visitor(layer.attn_output_bias);
     visitor(layer.ffn_norm);
-    visitor(layer.gate);
-    visitor(layer.up);
-    visitor(layer.down);
+    layer.feed_forward.visit(visitor);
   }
   visitor(output_norm_);
   if (output_.present()) visitor(output_);

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "models/feed_forward.h"
 #include "models/model.h"
 
 namespace minke {
@@ -19,8 +20,7 @@ struct DecoderLayer {
   Weight attn_output;             // [dim, heads * head_dim]
   Weight attn_output_bias;        // in few files
   Weight ffn_norm;                // [dim]
-  Weight gate, up;                // [ffn_dim, dim]
-  Weight down;                    // [dim, ffn_dim]
+  FeedForward feed_forward;
 };
 
 class Decoder final : public Model {
@@ -37,7 +37,6 @@ class Decoder final : public Model {
  private:
   Tensor attend(Ops& ops, const DecoderLayer& layer, int64_t index, const Tensor& x,
                 const Batch& batch, KvStore& kv) const;
-  Tensor feed_forward(Ops& ops, const DecoderLayer& layer, const Tensor& x) const;
 
   ModelConfig config_;
   Weight embedding_;    // [vocab_size, dim]

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <vector>
 
+#include "kernels/panels.h"
 #include "models/rope_scaling.h"
 
 namespace minke {
@@ -36,6 +37,8 @@ class Keys {
     return value;
   }
 
+  bool has(std::string_view name) const { return file_.has(key(name)); }
+
  private:
   Result<int64_t> checked(std::string_view name, int64_t value, int64_t low, int64_t high) const {
     if (value < low || value > high) {
@@ -49,9 +52,10 @@ class Keys {
   std::string architecture_;
 };
 
-Status read_rope(const GgufFile& file, const Keys& keys, ModelConfig& config) {
+// `rotary_most`: the widest that a rotary embedding can be here.
+Status read_rope(const GgufFile& file, const Keys& keys, int64_t rotary_most, ModelConfig& config) {
   MINKE_ASSIGN(const int64_t rotary,
-               keys.count_or("rope.dimension_count", config.head_dim, 2, config.head_dim));
+               keys.count_or("rope.dimension_count", rotary_most, 2, rotary_most));
   if (rotary % 2 != 0) {
     return fail(fmt::format("{}: '{}' is {}, expected an even number", file.path(),
                             keys.key("rope.dimension_count"), rotary));
@@ -73,7 +77,15 @@ Status read_rope(const GgufFile& file, const Keys& keys, ModelConfig& config) {
     MINKE_ASSIGN(yarn.attention_factor, keys.number_or("rope.scaling.attn_factor", 1.0, 1e-3, 1e3));
     MINKE_ASSIGN(yarn.beta_fast, keys.number_or("rope.scaling.yarn_beta_fast", 32.0, 1e-3, 1e6));
     MINKE_ASSIGN(yarn.beta_slow, keys.number_or("rope.scaling.yarn_beta_slow", 1.0, 1e-3, 1e6));
+    if (keys.has("rope.scaling.yarn_log_multiplier")) {
+      // DeepSeek scales scores in place of sine and cosine; the file has 0.1 * mscale_all_dim.
+      MINKE_ASSIGN(const double multiplier,
+                   keys.number_or("rope.scaling.yarn_log_multiplier", 0.0, 0.0, 10.0));
+      const double scale = 1.0 + multiplier * std::log(factor);
+      config.latent.score_scale *= static_cast<float>(scale * scale);
+    }
     scale_yarn(config.rope, base, yarn);
+    if (config.latent.kv_rank > 0) config.rope.magnitude = 1.0F;
   } else if (type != "none") {
     return fail(fmt::format("{}: '{}' is '{}', expected none, linear or yarn", file.path(),
                             keys.key("rope.scaling.type"), type));
@@ -99,23 +111,87 @@ Status read_rope(const GgufFile& file, const Keys& keys, ModelConfig& config) {
   return {};
 }
 
-}  // namespace
+// The mixture's keys, of deepseek2 and the mixtures of qwen3. `route` comes with the architecture's
+// own way of scoring, for files that do not say.
+Status read_mixture(const GgufFile& file, const Keys& keys, ModelConfig& config) {
+  MixtureConfig& m = config.mixture;
+  MINKE_ASSIGN(m.route.experts, keys.count("expert_count", 1, 1 << 14));
+  MINKE_ASSIGN(m.route.used, keys.count("expert_used_count", 1, m.route.experts));
+  MINKE_ASSIGN(m.expert_dim, keys.count("expert_feed_forward_length", 1, 1 << 22));
+  MINKE_ASSIGN(m.shared, keys.count_or("expert_shared_count", 0, 0, 1 << 10));
+  MINKE_ASSIGN(m.dense_layers, keys.count_or("leading_dense_block_count", 0, 0, config.layers));
+  MINKE_ASSIGN(const int64_t gating,
+               keys.count_or("expert_gating_func", static_cast<int64_t>(m.route.score) + 1, 1, 2));
+  m.route.score = gating == 2 ? ExpertScore::kSigmoid : ExpertScore::kSoftmax;
+  MINKE_ASSIGN(m.route.normalise,
+               file.boolean_or(keys.key("expert_weights_norm"), m.route.normalise));
+  MINKE_ASSIGN(const double scale, keys.number_or("expert_weights_scale", 1.0, 0.0, 1e6));
+  m.route.scale = scale == 0.0 ? 1.0F : static_cast<float>(scale);
+  // Files from before 2026 do not tell of groups; V3 and R1 have 256 experts, V2 has 160.
+  const bool v3 = m.route.experts == 256 && m.route.score == ExpertScore::kSigmoid;
+  const bool v2 = m.route.experts == 160 && m.route.score == ExpertScore::kSoftmax;
+  MINKE_ASSIGN(m.route.groups,
+               keys.count_or("expert_group_count", v2 || v3 ? 8 : 1, 1, m.route.experts));
+  MINKE_ASSIGN(m.route.groups_used, keys.count_or("expert_group_used_count",
+                                                  v3   ? 4
+                                                  : v2 ? 3
+                                                       : m.route.groups,
+                                                  1, m.route.groups));
+  const int64_t in_group = m.route.experts / m.route.groups;
+  if (m.route.experts % m.route.groups != 0 || m.route.used > in_group * m.route.groups_used) {
+    return fail(fmt::format("{}: {} of {} experts a token cannot come from {} of {} groups",
+                            file.path(), m.route.used, m.route.experts, m.route.groups_used,
+                            m.route.groups));
+  }
+  if (m.expert_dim % kPanelOutputs != 0 || config.dim % kPanelOutputs != 0) {
+    return fail(fmt::format("{}: experts of {} inputs and a width of {}, expected multiples of {}",
+                            file.path(), config.dim, m.expert_dim, kPanelOutputs));
+  }
+  m.has_bias = file.find(fmt::format("blk.{}.exp_probs_b.bias", m.dense_layers)) != nullptr;
+  return {};
+}
 
-Result<ModelConfig> read_decoder_config(const GgufFile& file, RopePairs pairs) {
-  ModelConfig config;
-  MINKE_ASSIGN(const std::string_view architecture, file.text("general.architecture"));
-  config.architecture = std::string(architecture);
+// What all architectures have.
+Status read_basics(const GgufFile& file, const Keys& keys, ModelConfig& config) {
   MINKE_ASSIGN(config.name, file.model_name());
-  config.rope.pairs = pairs;
-  const Keys keys(file, config.architecture);
   MINKE_ASSIGN(config.layers, keys.count("block_count", 1, 1000));
   MINKE_ASSIGN(config.dim, keys.count("embedding_length", 1, 1 << 20));
   MINKE_ASSIGN(config.heads, keys.count("attention.head_count", 1, 1 << 14));
-  MINKE_ASSIGN(config.kv_heads,
-               keys.count_or("attention.head_count_kv", config.heads, 1, config.heads));
   MINKE_ASSIGN(config.ffn_dim, keys.count("feed_forward_length", 1, 1 << 22));
   MINKE_ASSIGN(config.context_max, keys.count("context_length", 1, 1 << 28));
-  if (config.dim / config.heads < 2 && !file.has(keys.key("attention.key_length"))) {
+  MINKE_ASSIGN(const double epsilon,
+               keys.number_or("attention.layer_norm_rms_epsilon", 1e-5, 0.0, 1.0));
+  config.norm_epsilon = static_cast<float>(epsilon);
+
+  const GgufTensor* table = file.find("token_embd.weight");
+  if (table == nullptr) {
+    return fail(
+        fmt::format("{}: tensor 'token_embd.weight' is missing; is the download complete, "
+                    "and is it a language model?",
+                    file.path()));
+  }
+  if (table->shape.rank() != 2 || table->shape[1] != config.dim || table->shape[0] < 1) {
+    return fail(fmt::format("{}: tensor 'token_embd.weight' is {}, expected [vocabulary, {}]",
+                            file.path(), table->shape.str(), config.dim));
+  }
+  config.vocab_size = table->shape[0];
+  config.tied_embeddings = file.find("output.weight") == nullptr;
+  return {};
+}
+
+}  // namespace
+
+Result<ModelConfig> read_decoder_config(const GgufFile& file, const DecoderTraits& traits) {
+  ModelConfig config;
+  MINKE_ASSIGN(const std::string_view architecture, file.text("general.architecture"));
+  config.architecture = std::string(architecture);
+  config.rope.pairs = traits.pairs;
+  config.qk_norm = traits.qk_norm;
+  const Keys keys(file, config.architecture);
+  MINKE_TRY(read_basics(file, keys, config));
+  MINKE_ASSIGN(config.kv_heads,
+               keys.count_or("attention.head_count_kv", config.heads, 1, config.heads));
+  if (config.dim / config.heads < 2 && !keys.has("attention.key_length")) {
     return fail(fmt::format("{}: '{}' is {}, too many for a width of {}", file.path(),
                             keys.key("attention.head_count"), config.heads, config.dim));
   }
@@ -133,26 +209,48 @@ Result<ModelConfig> read_decoder_config(const GgufFile& file, RopePairs pairs) {
                     "the same for both",
                     file.path(), config.head_dim, value_length));
   }
-  MINKE_ASSIGN(const double epsilon,
-               keys.number_or("attention.layer_norm_rms_epsilon", 1e-5, 0.0, 1.0));
-  config.norm_epsilon = static_cast<float>(epsilon);
-  MINKE_TRY(read_rope(file, keys, config));
-
-  const GgufTensor* table = file.find("token_embd.weight");
-  if (table == nullptr) {
-    return fail(
-        fmt::format("{}: tensor 'token_embd.weight' is missing; is the download complete, "
-                    "and is it a language model?",
-                    file.path()));
-  }
-  if (table->shape.rank() != 2 || table->shape[1] != config.dim || table->shape[0] < 1) {
-    return fail(fmt::format("{}: tensor 'token_embd.weight' is {}, expected [vocabulary, {}]",
-                            file.path(), table->shape.str(), config.dim));
-  }
-  config.vocab_size = table->shape[0];
-  config.tied_embeddings = file.find("output.weight") == nullptr;
+  MINKE_TRY(read_rope(file, keys, config.head_dim, config));
   config.qkv_bias = file.find("blk.0.attn_q.bias") != nullptr;
   config.attn_output_bias = file.find("blk.0.attn_output.bias") != nullptr;
+  if (traits.mixture) {
+    config.mixture.route.normalise = true;
+    MINKE_TRY(read_mixture(file, keys, config));
+  }
+  return config;
+}
+
+Result<ModelConfig> read_deepseek_config(const GgufFile& file) {
+  ModelConfig config;
+  config.architecture = "deepseek2";
+  config.rope.pairs = RopePairs::kAdjacent;
+  const Keys keys(file, config.architecture);
+  MINKE_TRY(read_basics(file, keys, config));
+  // The layer that predicts a second token comes last, and is not one of the model's own.
+  MINKE_ASSIGN(config.extra_layers, keys.count_or("nextn_predict_layers", 0, 0, config.layers - 1));
+  config.layers -= config.extra_layers;
+  LatentConfig& a = config.latent;
+  MINKE_ASSIGN(a.q_rank, keys.count_or("attention.q_lora_rank", 0, 0, 1 << 16));
+  MINKE_ASSIGN(a.kv_rank, keys.count("attention.kv_lora_rank", 2, 1 << 16));
+  // Newer files give the cache's widths as key and value length, and a head's beside them.
+  const bool newer = keys.has("attention.key_length_mla");
+  MINKE_ASSIGN(const int64_t key_dim,
+               keys.count(newer ? "attention.key_length_mla" : "attention.key_length", 4, 1 << 14));
+  MINKE_ASSIGN(
+      a.value_dim,
+      keys.count(newer ? "attention.value_length_mla" : "attention.value_length", 2, 1 << 14));
+  MINKE_ASSIGN(a.rope_dim, keys.count("rope.dimension_count", 2, key_dim - 2));
+  a.nope_dim = key_dim - a.rope_dim;
+  if (a.rope_dim % 2 != 0 || a.kv_rank % kPanelOutputs != 0 || a.value_dim % kPanelOutputs != 0) {
+    return fail(
+        fmt::format("{}: latents of {}, rotary keys of {} and values of {}, expected "
+                    "multiples of {}, 2 and {}",
+                    file.path(), a.kv_rank, a.rope_dim, a.value_dim, kPanelOutputs, kPanelOutputs));
+  }
+  config.kv_heads = 1;
+  config.head_dim = a.kv_rank + a.rope_dim;
+  a.score_scale = 1.0F / std::sqrt(static_cast<float>(key_dim));
+  MINKE_TRY(read_rope(file, keys, a.rope_dim, config));
+  MINKE_TRY(read_mixture(file, keys, config));
   return config;
 }
 

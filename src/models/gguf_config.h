@@ -1,4 +1,5 @@
-// The configuration of a dense decoder (llama, qwen2, qwen3) from GGUF metadata, checked for sense.
+// The configuration of a model from GGUF metadata, checked for sense. Fails with the key's name
+// when a value is missing, of the wrong kind, or out of any sensible range.
 #pragma once
 
 #include "io/gguf.h"
@@ -6,8 +7,15 @@
 
 namespace minke {
 
-// `pairs` is what the architecture's rotary embedding turns together. Fails with the key's name
-// when a value is missing, of the wrong kind, or out of any sensible range.
-Result<ModelConfig> read_decoder_config(const GgufFile& file, RopePairs pairs);
+// What an architecture's name says of a decoder (models/decoder.h).
+struct DecoderTraits {
+  RopePairs pairs = RopePairs::kAdjacent;
+  bool qk_norm = false;
+  bool mixture = false;
+};
+
+Result<ModelConfig> read_decoder_config(const GgufFile& file, const DecoderTraits& traits);
+// "deepseek2": V2, V3, R1 and their kin (models/deepseek.h).
+Result<ModelConfig> read_deepseek_config(const GgufFile& file);
 
 }  // namespace minke

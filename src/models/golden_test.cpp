@@ -51,7 +51,9 @@ TEST_P(TinyGolden, LogitsMatchTransformers) {
 INSTANTIATE_TEST_SUITE_P(Models, TinyGolden,
                          testing::Values("llama", "llama-linear", "llama-llama3",
                                          "llama-untied-bias", "llama-wide-heads", "llama-yarn",
-                                         "qwen2", "qwen2-untied", "qwen2-yarn", "qwen3"),
+                                         "qwen2", "qwen2-untied", "qwen2-yarn", "qwen3", "qwen3moe",
+                                         "deepseek-v2-lite", "deepseek-v2", "deepseek-v3",
+                                         "deepseek-v3-yarn"),
                          [](const auto& set) {
                            std::string name = set.param;
                            std::ranges::replace(name, '-', '_');

@@ -13,10 +13,28 @@
 
 namespace minke {
 
+// A mixture of experts in the feed-forward part of all blocks but the first few.
+struct MixtureConfig {
+  RouteSpec route;           // no experts: there is none
+  int64_t expert_dim = 0;    // width of one expert
+  int64_t shared = 0;        // experts that every token uses
+  int64_t dense_layers = 0;  // first blocks without a mixture
+  bool has_bias = false;     // the router has one, for balance
+};
+
+// Latent attention (MLA).
+struct LatentConfig {
+  int64_t q_rank = 0;                                 // 0: queries come straight from the input
+  int64_t kv_rank = 0;                                // 0: ordinary attention
+  int64_t nope_dim = 0, rope_dim = 0, value_dim = 0;  // of a head
+  float score_scale = 0.0F;
+};
+
 struct ModelConfig {
   std::string architecture;  // "llama", "qwen2", "qwen3"
   std::string name;          // GgufFile::model_name
   int64_t layers = 0;
+  int64_t extra_layers = 0;  // of the file, behind these: they predict further tokens
   int64_t dim = 0;
   int64_t heads = 0;
   int64_t kv_heads = 0;
@@ -30,6 +48,8 @@ struct ModelConfig {
   bool attn_output_bias = false;
   bool qk_norm = false;  // queries and keys are normed by heads
   RopeSpec rope;
+  MixtureConfig mixture;
+  LatentConfig latent;
 };
 
 class Model {

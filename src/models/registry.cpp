@@ -4,26 +4,37 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <string_view>
 #include <unordered_set>
 
 #include "kernels/panels.h"
 #include "models/decoder.h"
+#include "models/deepseek.h"
 #include "models/gguf_config.h"
+#include "models/kv_b.h"
 
 namespace minke {
 namespace {
 
 struct Architecture {
   const char* name;
-  RopePairs pairs;
-  bool qk_norm = false;
+  Result<ModelConfig> (*read)(const GgufFile& file);
 };
+
+template <RopePairs kPairs, bool kQkNorm = false, bool kMixture = false>
+Result<ModelConfig> read_decoder(const GgufFile& file) {
+  return read_decoder_config(file, {.pairs = kPairs, .qk_norm = kQkNorm, .mixture = kMixture});
+}
+
 constexpr Architecture kArchitectures[] = {
-    {.name = "llama", .pairs = RopePairs::kAdjacent},
-    {.name = "qwen2", .pairs = RopePairs::kHalves},
-    {.name = "qwen3", .pairs = RopePairs::kHalves, .qk_norm = true}};
+    {"llama", read_decoder<RopePairs::kAdjacent>},
+    {"qwen2", read_decoder<RopePairs::kHalves>},
+    {"qwen3", read_decoder<RopePairs::kHalves, true>},
+    {"qwen3moe", read_decoder<RopePairs::kHalves, true, true>},
+    {"deepseek2", read_deepseek_config},
+};
 
 // The file's tensor for `weight`, of the shape that the configuration implies and with data.
 Result<const GgufTensor*> matching_tensor(const GgufFile& file, const Weight& weight) {
@@ -91,13 +102,28 @@ class ReadAhead {
   uint64_t asked_ = 0;
 };
 
+// What some files of deepseek2 have beside what the model reads: a second copy of keys and values,
+// and the layers that predict further tokens.
+bool is_left_out(const ModelConfig& config, std::string_view name) {
+  if (config.latent.kv_rank == 0) return false;
+  if (name.ends_with(".attn_kv_b.weight")) return true;
+  int64_t layer = -1;
+  if (!name.starts_with("blk.")) return false;
+  const std::string_view number = name.substr(4, name.find('.', 4) - 4);
+  std::from_chars(number.data(), number.data() + number.size(), layer);
+  return layer >= config.layers && layer < config.layers + config.extra_layers;
+}
+
 // A tensor that the model would leave out means that the file holds another model than its
 // metadata says.
 Status check_all_known(const GgufFile& file, Model& model) {
   std::unordered_set<std::string_view> known = {"rope_freqs.weight"};
-  model.visit([&](Weight& weight) { known.insert(weight.name); });
+  model.visit([&](Weight& weight) {
+    known.insert(weight.name);
+    if (const GgufTensor* source = kv_b_source(file, weight)) known.insert(source->name);
+  });
   for (const GgufTensor& tensor : file.tensors()) {
-    if (!known.contains(tensor.name)) {
+    if (!known.contains(tensor.name) && !is_left_out(model.config(), tensor.name)) {
       return fail(fmt::format("{}: tensor '{}' {} has no place in a model of architecture '{}'",
                               file.path(), tensor.name, tensor.shape.str(),
                               model.config().architecture));
@@ -117,16 +143,14 @@ std::vector<std::string> known_architectures() {
 Result<ModelConfig> read_config(const GgufFile& file) {
   MINKE_ASSIGN(const std::string_view name, file.text("general.architecture"));
   for (const Architecture& architecture : kArchitectures) {
-    if (name != architecture.name) continue;
-    MINKE_ASSIGN(ModelConfig config, read_decoder_config(file, architecture.pairs));
-    config.qk_norm = architecture.qk_norm;
-    return config;
+    if (name == architecture.name) return architecture.read(file);
   }
   return fail(fmt::format("{}: the architecture is '{}'; minke knows {}", file.path(), name,
                           fmt::join(known_architectures(), ", ")));
 }
 
 std::unique_ptr<Model> make_model(const ModelConfig& config) {
+  if (config.latent.kv_rank > 0) return std::make_unique<DeepSeek>(config);
   return std::make_unique<Decoder>(config);
 }
 
@@ -137,15 +161,19 @@ Result<uint64_t> packed_weight_bytes(const GgufFile& file) {
   Status status;
   model->visit([&](Weight& weight) {
     if (!status) return;
-    const Result<const GgufTensor*> tensor = matching_tensor(file, weight);
-    if (!tensor) {
+    QuantType type = QuantType::kF32;
+    if (const GgufTensor* source = kv_b_source(file, weight)) {
+      type = kv_b_type(*source, weight);
+    } else if (const auto tensor = matching_tensor(file, weight)) {
+      type = (*tensor)->type;
+    } else {
       status = std::unexpected(tensor.error());
-    } else if (weight.shape.rank() == 2 && weight.multiplied) {
-      const int64_t panels = (weight.out_dim() + kPanelOutputs - 1) / kPanelOutputs;
-      const int64_t panel_bytes =
-          panel_bytes_for(panel_format_of((*tensor)->type), weight.in_dim());
-      bytes += static_cast<uint64_t>(panels * panel_bytes);
+      return;
     }
+    if (!weight.is_matrix() || !weight.multiplied) return;
+    const int64_t panels = (weight.out_dim() + kPanelOutputs - 1) / kPanelOutputs;
+    bytes +=
+        static_cast<uint64_t>(panels * panel_bytes_for(panel_format_of(type), weight.in_dim()));
   });
   MINKE_TRY(status);
   return bytes;
@@ -154,6 +182,12 @@ Result<uint64_t> packed_weight_bytes(const GgufFile& file) {
 Result<std::unique_ptr<Model>> load_model(const GgufFile& file, Ops& ops,
                                           const std::function<bool(double)>& progress) {
   MINKE_ASSIGN(const ModelConfig config, read_config(file));
+  if ((config.latent.kv_rank > 0 || config.mixture.route.experts > 0) && !ops.runs_mixtures()) {
+    return fail(
+        fmt::format("{}: a model of architecture '{}' does not run on this device; "
+                    "--device cpu runs it",
+                    file.path(), config.architecture));
+  }
   std::unique_ptr<Model> model = make_model(config);
   MINKE_TRY(check_all_known(file, *model));
   ReadAhead read_ahead(file, *model);
@@ -162,6 +196,15 @@ Result<std::unique_ptr<Model>> load_model(const GgufFile& file, Ops& ops,
   model->visit([&](Weight& weight) {
     if (!status) return;
     const auto load = [&]() -> Status {
+      if (const GgufTensor* source = kv_b_source(file, weight)) {
+        MINKE_TRY(take_half(file, *source, config.latent, weight));
+        const Status prepared = ops.prepare(weight, false);
+        weight.storage = Buffer();
+        weight.rows = nullptr;
+        if (!prepared) return fail(fmt::format("{}: {}", file.path(), prepared.error().message));
+        done += source->bytes / 2;
+        return {};
+      }
       MINKE_ASSIGN(const GgufTensor* tensor, matching_tensor(file, weight));
       if (weight.shape.rank() == 1) {
         MINKE_TRY(load_vector(file, *tensor, weight));

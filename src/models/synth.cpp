@@ -18,6 +18,18 @@
 namespace minke {
 namespace {
 
+constexpr MixtureConfig kV3Mixture = {.route = {.experts = 256,
+                                                .used = 8,
+                                                .groups = 8,
+                                                .groups_used = 4,
+                                                .score = ExpertScore::kSigmoid,
+                                                .normalise = true,
+                                                .scale = 2.5F},
+                                      .expert_dim = 2048,
+                                      .shared = 1,
+                                      .dense_layers = 3,
+                                      .has_bias = true};
+
 constexpr SynthShape kShapes[] = {
     {"r1-distill-qwen-1.5b", "1.78 billion parameters, 1.1 GB in Q4_K_M", "qwen2",
      "deepseek-r1-qwen", 28, 1536, 12, 2, 128, 8960, 151936, 131072, 1e4F, 1e-6F, false, true,
@@ -38,6 +50,113 @@ constexpr SynthShape kShapes[] = {
      8, 128, 12288, 151936, 131072, 1e6F, 1e-6F, false, false, true, false},
     {"tiny-qwen3", "1.5 million parameters, for tests", "qwen3", "qwen2", 2, 256, 4, 2, 96, 512,
      512, 2048, 1e6F, 1e-6F, true, false, true, false},
+    {"qwen3-30b-a3b", "30.5 billion parameters, 18.6 GB in Q4_K_M", "qwen3moe", "qwen2", 48, 2048,
+     32, 4, 128, 6144, 151936, 40960, 1e6F, 1e-6F, false, false, true, false,
+     MixtureConfig{.route = {.experts = 128, .used = 8, .normalise = true}, .expert_dim = 768}},
+    {"deepseek-v2-lite",
+     "15.7 billion parameters, 8.9 GB in Q4_0",
+     "deepseek2",
+     "deepseek-llm",
+     27,
+     2048,
+     16,
+     1,
+     576,
+     10944,
+     102400,
+     163840,
+     1e4F,
+     1e-6F,
+     false,
+     false,
+     false,
+     false,
+     MixtureConfig{
+         .route = {.experts = 64, .used = 6}, .expert_dim = 1408, .shared = 2, .dense_layers = 1},
+     LatentConfig{.kv_rank = 512, .nope_dim = 128, .rope_dim = 64, .value_dim = 128},
+     40.0F,
+     0.707F},
+    {"deepseek-v3",
+     "671 billion parameters (R1 is the same), 382 GB in Q4_0",
+     "deepseek2",
+     "deepseek-v3",
+     61,
+     7168,
+     128,
+     1,
+     576,
+     18432,
+     129280,
+     163840,
+     1e4F,
+     1e-6F,
+     false,
+     false,
+     false,
+     false,
+     kV3Mixture,
+     LatentConfig{
+         .q_rank = 1536, .kv_rank = 512, .nope_dim = 128, .rope_dim = 64, .value_dim = 128},
+     40.0F,
+     1.0F},
+    {"tiny-qwen3moe", "2.8 million parameters, for tests", "qwen3moe", "qwen2", 2, 256, 4, 2, 64,
+     512, 512, 2048, 1e6F, 1e-6F, true, false, true, false,
+     MixtureConfig{.route = {.experts = 8, .used = 2, .normalise = true}, .expert_dim = 128}},
+    {"tiny-deepseek-v2",
+     "2.4 million parameters, for tests",
+     "deepseek2",
+     "deepseek-llm",
+     3,
+     256,
+     4,
+     1,
+     160,
+     512,
+     512,
+     16384,
+     1e4F,
+     1e-6F,
+     false,
+     false,
+     false,
+     false,
+     MixtureConfig{
+         .route = {.experts = 8, .used = 3}, .expert_dim = 96, .shared = 2, .dense_layers = 1},
+     LatentConfig{.kv_rank = 128, .nope_dim = 64, .rope_dim = 32, .value_dim = 64},
+     4.0F,
+     0.707F},
+    {"tiny-deepseek-v3",
+     "2.5 million parameters, for tests",
+     "deepseek2",
+     "deepseek-v3",
+     3,
+     256,
+     4,
+     1,
+     160,
+     512,
+     512,
+     16384,
+     1e4F,
+     1e-6F,
+     false,
+     false,
+     false,
+     false,
+     MixtureConfig{.route = {.experts = 16,
+                             .used = 3,
+                             .groups = 4,
+                             .groups_used = 2,
+                             .score = ExpertScore::kSigmoid,
+                             .normalise = true,
+                             .scale = 2.5F},
+                   .expert_dim = 64,
+                   .shared = 1,
+                   .dense_layers = 1,
+                   .has_bias = true},
+     LatentConfig{.q_rank = 96, .kv_rank = 128, .nope_dim = 64, .rope_dim = 32, .value_dim = 64},
+     4.0F,
+     1.0F},
 };
 
 // The standard deviation of a matrix is 1/sqrt(inputs): inputs near 1 give outputs near 1.
@@ -95,32 +214,23 @@ class Recipe {
 class Plan {
  public:
   Plan(const SynthShape& shape, const Recipe& recipe) {
-    const int64_t q_dim = shape.heads * shape.head_dim;
-    const int64_t kv_dim = shape.kv_heads * shape.head_dim;
     matrix("token_embd.weight", recipe.embedding(shape.tied_embeddings), shape.vocab_size,
            shape.dim);
     if (shape.llama3_rope) vector("rope_freqs.weight", shape.head_dim / 2, 1.0F, 0.0F);
     for (int64_t i = 0; i < shape.layers; ++i) {
-      const auto name = [&](std::string_view part) { return fmt::format("blk.{}.{}", i, part); };
-      const QuantType sensitive = recipe.sensitive(i, shape.layers);
+      layer_ = i;
       vector(name("attn_norm.weight"), shape.dim, 1.0F, 0.1F);
-      matrix(name("attn_q.weight"), recipe.matrix(), q_dim, shape.dim);
-      matrix(name("attn_k.weight"), recipe.matrix(), kv_dim, shape.dim);
-      matrix(name("attn_v.weight"), sensitive, kv_dim, shape.dim);
-      if (shape.qkv_bias) {
-        vector(name("attn_q.bias"), q_dim, 0.0F, 0.2F);
-        vector(name("attn_k.bias"), kv_dim, 0.0F, 0.2F);
-        vector(name("attn_v.bias"), kv_dim, 0.0F, 0.2F);
+      if (shape.latent.kv_rank > 0) {
+        latent_attention(shape, recipe);
+      } else {
+        attention(shape, recipe);
       }
-      if (shape.qk_norm) {
-        vector(name("attn_q_norm.weight"), shape.head_dim, 1.0F, 0.1F);
-        vector(name("attn_k_norm.weight"), shape.head_dim, 1.0F, 0.1F);
-      }
-      matrix(name("attn_output.weight"), recipe.matrix(), shape.dim, q_dim);
       vector(name("ffn_norm.weight"), shape.dim, 1.0F, 0.1F);
-      matrix(name("ffn_gate.weight"), recipe.matrix(), shape.ffn_dim, shape.dim);
-      matrix(name("ffn_up.weight"), recipe.matrix(), shape.ffn_dim, shape.dim);
-      matrix(name("ffn_down.weight"), sensitive, shape.dim, shape.ffn_dim);
+      if (shape.mixture.route.experts > 0 && i >= shape.mixture.dense_layers) {
+        mixture(shape, recipe);
+      } else {
+        network(shape, recipe, "", shape.ffn_dim);
+      }
     }
     vector("output_norm.weight", shape.dim, 1.0F, 0.1F);
     if (!shape.tied_embeddings) {
@@ -131,6 +241,70 @@ class Plan {
   const std::vector<TensorPlan>& tensors() const { return tensors_; }
 
  private:
+  std::string name(std::string_view part) const { return fmt::format("blk.{}.{}", layer_, part); }
+
+  void attention(const SynthShape& shape, const Recipe& recipe) {
+    const int64_t q_dim = shape.heads * shape.head_dim;
+    const int64_t kv_dim = shape.kv_heads * shape.head_dim;
+    matrix(name("attn_q.weight"), recipe.matrix(), q_dim, shape.dim);
+    matrix(name("attn_k.weight"), recipe.matrix(), kv_dim, shape.dim);
+    matrix(name("attn_v.weight"), recipe.sensitive(layer_, shape.layers), kv_dim, shape.dim);
+    if (shape.qkv_bias) {
+      vector(name("attn_q.bias"), q_dim, 0.0F, 0.2F);
+      vector(name("attn_k.bias"), kv_dim, 0.0F, 0.2F);
+      vector(name("attn_v.bias"), kv_dim, 0.0F, 0.2F);
+    }
+    if (shape.qk_norm) {
+      vector(name("attn_q_norm.weight"), shape.head_dim, 1.0F, 0.1F);
+      vector(name("attn_k_norm.weight"), shape.head_dim, 1.0F, 0.1F);
+    }
+    matrix(name("attn_output.weight"), recipe.matrix(), shape.dim, q_dim);
+  }
+
+  void latent_attention(const SynthShape& shape, const Recipe& recipe) {
+    const LatentConfig& a = shape.latent;
+    const int64_t q_dim = shape.heads * (a.nope_dim + a.rope_dim);
+    if (a.q_rank > 0) {
+      matrix(name("attn_q_a.weight"), recipe.matrix(), a.q_rank, shape.dim);
+      vector(name("attn_q_a_norm.weight"), a.q_rank, 1.0F, 0.1F);
+      matrix(name("attn_q_b.weight"), recipe.matrix(), q_dim, a.q_rank);
+    } else {
+      matrix(name("attn_q.weight"), recipe.matrix(), q_dim, shape.dim);
+    }
+    matrix(name("attn_kv_a_mqa.weight"), recipe.matrix(), a.kv_rank + a.rope_dim, shape.dim);
+    vector(name("attn_kv_a_norm.weight"), a.kv_rank, 1.0F, 0.1F);
+    stack(name("attn_k_b.weight"), recipe.matrix(), shape.heads, a.kv_rank, a.nope_dim);
+    stack(name("attn_v_b.weight"), recipe.matrix(), shape.heads, a.value_dim, a.kv_rank);
+    matrix(name("attn_output.weight"), recipe.matrix(), shape.dim, shape.heads * a.value_dim);
+  }
+
+  void network(const SynthShape& shape, const Recipe& recipe, std::string_view suffix,
+               int64_t width) {
+    const auto part = [&](std::string_view which) {
+      return name(fmt::format("ffn_{}{}.weight", which, suffix));
+    };
+    matrix(part("gate"), recipe.matrix(), width, shape.dim);
+    matrix(part("up"), recipe.matrix(), width, shape.dim);
+    matrix(part("down"), recipe.sensitive(layer_, shape.layers), shape.dim, width);
+  }
+
+  void mixture(const SynthShape& shape, const Recipe& recipe) {
+    const MixtureConfig& m = shape.mixture;
+    const int64_t experts = m.route.experts;
+    matrix(name("ffn_gate_inp.weight"), QuantType::kF32, experts, shape.dim);
+    if (m.has_bias) vector(name("exp_probs_b.bias"), experts, 0.2F, 0.05F);
+    if (m.shared > 0) network(shape, recipe, "_shexp", m.shared * m.expert_dim);
+    stack(name("ffn_gate_exps.weight"), recipe.matrix(), experts, m.expert_dim, shape.dim);
+    stack(name("ffn_up_exps.weight"), recipe.matrix(), experts, m.expert_dim, shape.dim);
+    stack(name("ffn_down_exps.weight"), recipe.sensitive(layer_, shape.layers), experts, shape.dim,
+          m.expert_dim);
+  }
+
+  void stack(std::string name, QuantType wanted, int64_t count, int64_t out_dim, int64_t in_dim) {
+    tensors_.push_back({std::move(name), fitting_type(wanted, in_dim),
+                        Shape{count, out_dim, in_dim}, 0.0F,
+                        1.0F / std::sqrt(static_cast<float>(in_dim))});
+  }
   void matrix(std::string name, QuantType wanted, int64_t out_dim, int64_t in_dim) {
     tensors_.push_back({std::move(name), fitting_type(wanted, in_dim), Shape{out_dim, in_dim}, 0.0F,
                         1.0F / std::sqrt(static_cast<float>(in_dim))});
@@ -139,6 +313,7 @@ class Plan {
     tensors_.push_back({std::move(name), QuantType::kF32, Shape{dim}, mean, deviation});
   }
 
+  int64_t layer_ = 0;
   std::vector<TensorPlan> tensors_;
 };
 
@@ -211,6 +386,41 @@ class Pools {
   std::map<std::pair<QuantType, float>, std::vector<std::byte>> pools_;
 };
 
+// What deepseek2 and mixtures have besides.
+void write_mixture_metadata(GgufWriter& writer, const SynthShape& shape) {
+  const auto key = [&](std::string_view name) {
+    return fmt::format("{}.{}", shape.architecture, name);
+  };
+  const auto set = [&](std::string_view name, int64_t value) {
+    writer.set_uint32(key(name), static_cast<uint32_t>(value));
+  };
+  const MixtureConfig& m = shape.mixture;
+  if (m.route.experts > 0) {
+    set("expert_count", m.route.experts);
+    set("expert_used_count", m.route.used);
+    set("expert_feed_forward_length", m.expert_dim);
+    set("expert_shared_count", m.shared);
+    set("leading_dense_block_count", m.dense_layers);
+    set("expert_gating_func", m.route.score == ExpertScore::kSigmoid ? 2 : 1);
+    set("expert_group_count", m.route.groups);
+    set("expert_group_used_count", m.route.groups_used);
+    writer.set_boolean(key("expert_weights_norm"), m.route.normalise);
+    writer.set_float32(key("expert_weights_scale"), m.route.scale);
+  }
+  const LatentConfig& a = shape.latent;
+  if (a.kv_rank == 0) return;
+  if (a.q_rank > 0) set("attention.q_lora_rank", a.q_rank);
+  set("attention.kv_lora_rank", a.kv_rank);
+  set("attention.key_length", a.kv_rank + a.rope_dim);
+  set("attention.value_length", a.kv_rank);
+  set("attention.key_length_mla", a.nope_dim + a.rope_dim);
+  set("attention.value_length_mla", a.value_dim);
+  writer.set_text(key("rope.scaling.type"), "yarn");
+  writer.set_float32(key("rope.scaling.factor"), shape.yarn_factor);
+  set("rope.scaling.original_context_length", 4096);
+  writer.set_float32(key("rope.scaling.yarn_log_multiplier"), 0.1F * shape.yarn_mscale);
+}
+
 void write_metadata(GgufWriter& writer, const SynthShape& shape, const SynthSpec& spec) {
   const auto key = [&](std::string_view name) {
     return fmt::format("{}.{}", shape.architecture, name);
@@ -228,11 +438,12 @@ void write_metadata(GgufWriter& writer, const SynthShape& shape, const SynthSpec
   set("feed_forward_length", shape.ffn_dim);
   set("attention.head_count", shape.heads);
   set("attention.head_count_kv", shape.kv_heads);
-  if (shape.head_dim * shape.heads != shape.dim) {
+  write_mixture_metadata(writer, shape);
+  if (shape.latent.kv_rank == 0 && shape.head_dim * shape.heads != shape.dim) {
     set("attention.key_length", shape.head_dim);
     set("attention.value_length", shape.head_dim);
   }
-  set("rope.dimension_count", shape.head_dim);
+  set("rope.dimension_count", shape.latent.kv_rank > 0 ? shape.latent.rope_dim : shape.head_dim);
   set("vocab_size", shape.vocab_size);
   writer.set_float32(key("rope.freq_base"), shape.rope_base);
   writer.set_float32(key("attention.layer_norm_rms_epsilon"), shape.norm_epsilon);

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "core/result.h"
+#include "models/model.h"
 
 namespace minke {
 
@@ -38,6 +39,11 @@ struct SynthShape {
   bool qkv_bias;
   bool qk_norm;
   bool llama3_rope;  // with the tensor of frequency factors
+  // DeepSeek's: a mixture of experts behind `dense_layers` blocks, and latent attention.
+  MixtureConfig mixture = {};
+  LatentConfig latent = {};
+  float yarn_factor = 1.0F;  // of the 4,096 tokens that DeepSeek began with
+  float yarn_mscale = 0.0F;
 };
 
 std::span<const SynthShape> synth_shapes();

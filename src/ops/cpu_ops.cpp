@@ -38,14 +38,14 @@ Tensor CpuOps::empty(Shape shape) {
 }
 
 Status CpuOps::prepare(Weight& weight, bool keep_rows) {
-  if (weight.shape.rank() == 2 && weight.multiplied) {
+  if (weight.is_matrix() && weight.multiplied) {
     if (auto* before = const_cast<PackedWeight*>(weight.packed.get())) {
       static_cast<PackedMatrix*>(before)->repack(weight, threads_);
     } else {
       MINKE_ASSIGN(weight.packed, PackedMatrix::pack(weight, threads_, panels_));
     }
     if (!keep_rows && weight.storage.data() == nullptr) weight.rows = nullptr;
-  } else if (weight.shape.rank() == 2 && weight.storage.data() == nullptr) {
+  } else if (weight.is_matrix() && weight.storage.data() == nullptr) {
     // A file's rows that are used in place do not go through the packing, which looks at them.
     MINKE_TRY(check_finite(weight, threads_));
   }
@@ -135,38 +135,51 @@ const uint16_t* CpuOps::as_bf16(const Tensor& x) {
   return reinterpret_cast<const uint16_t*>(made.bf16.f32());
 }
 
-Tensor CpuOps::linear(const Tensor& x, const Weight& w, const Weight& bias) {
-  CHECK(w.packed != nullptr);
-  const auto& matrix = static_cast<const PackedMatrix&>(*w.packed);
-  CHECK_EQ(x.dim(), w.in_dim());
+LinearTask CpuOps::product_task(const Tensor& x, const PackedMatrix& matrix,
+                                std::vector<int64_t>& peaked) {
   LinearTask task = {.w = &matrix, .rows = x.rows(), .bias_rows = x.rows()};
-  const std::vector<int64_t>* peaked = nullptr;
   if (is_quantised(matrix.format())) {
     const Derived& made = quantised(x);
     task.groups = reinterpret_cast<const QuantGroup*>(made.groups.f32());
     task.rows += static_cast<int64_t>(made.peaked.size());
-    peaked = &made.peaked;
+    peaked = made.peaked;
   } else if (matrix.format() == PanelFormat::kBF16) {
     task.bf16 = as_bf16(x);
   } else {
     task.f32 = x.f32();
   }
+  return task;
+}
+
+void CpuOps::add_remainders(const Tensor& all, int64_t rows, std::span<const int64_t> peaked) {
+  for (size_t i = 0; i < peaked.size(); ++i) {
+    float* row = all.row(peaked[i]);
+    kernels_.add(row, all.row(rows + static_cast<int64_t>(i)), row, all.dim());
+  }
+}
+
+// A run of panels long enough to be worth handing out: some 64 KiB of weights.
+int64_t CpuOps::panels_at_once(const PackedMatrix& matrix) {
+  return std::max<int64_t>(2, 65536 / std::max<int64_t>(1, matrix.panel_bytes()));
+}
+
+Tensor CpuOps::linear(const Tensor& x, const Weight& w, const Weight& bias) {
+  CHECK(w.packed != nullptr);
+  const auto& matrix = static_cast<const PackedMatrix&>(*w.packed);
+  CHECK_EQ(x.dim(), w.in_dim());
+  std::vector<int64_t> peaked;
+  LinearTask task = product_task(x, matrix, peaked);
   if (bias.present()) {
     CHECK_EQ(bias.shape[0], w.out_dim());
     task.bias = bias.f32();
   }
   const Tensor all = empty({task.rows, w.out_dim()});
   task.out = all.f32();
+  task.out_stride = w.out_dim();
   const auto kernel = kernels_.linear[static_cast<size_t>(matrix.format())];
-  // A run of panels long enough to be worth handing out: some 64 KiB of weights.
-  const int64_t grain = std::max<int64_t>(2, 65536 / std::max<int64_t>(1, matrix.panel_bytes()));
-  threads_.parallel_for(matrix.panels(), grain,
+  threads_.parallel_for(matrix.panels(), panels_at_once(matrix),
                         [&](int64_t begin, int64_t end) { kernel(task, begin, end); });
-  if (peaked == nullptr || peaked->empty()) return all;
-  for (size_t i = 0; i < peaked->size(); ++i) {
-    float* row = all.row((*peaked)[i]);
-    kernels_.add(row, all.row(x.rows() + static_cast<int64_t>(i)), row, w.out_dim());
-  }
+  add_remainders(all, x.rows(), peaked);
   return all.first_rows(x.rows());
 }
 

@@ -35,6 +35,12 @@ class CpuOps final : public Ops {
   Tensor swiglu(const Tensor& gate, const Tensor& up) override;
   Tensor add(const Tensor& a, const Tensor& b) override;
   Tensor gather_rows(const Tensor& x, std::span<const int32_t> indices) override;
+  bool runs_mixtures() const override { return true; }
+  Tensor slice(const Tensor& x, int64_t begin, int64_t count) override;
+  Tensor concat(const Tensor& a, const Tensor& b) override;
+  Tensor linear_by_heads(const Tensor& x, const Weight& w) override;
+  Tensor mixture(const Tensor& x, const Tensor& logits, const Weight& bias, const RouteSpec& spec,
+                 const Weight& gate, const Weight& up, const Weight& down) override;
 
  private:
   // What linear needs of its input, made once for all weights that read the same tensor.
@@ -57,11 +63,25 @@ class CpuOps final : public Ops {
   const Derived& quantised(const Tensor& x);
   void quantise_remainders(const Tensor& x, Derived& made);
   const uint16_t* as_bf16(const Tensor& x);
+  // A product with `x` in the form that the panels want, without its outputs. Rows in `peaked` have
+  // a second row each behind all others.
+  LinearTask product_task(const Tensor& x, const PackedMatrix& matrix,
+                          std::vector<int64_t>& peaked);
+  // Adds the second rows of `all`, from `rows` on, to their first ones.
+  void add_remainders(const Tensor& all, int64_t rows, std::span<const int64_t> peaked);
+  static int64_t panels_at_once(const PackedMatrix& matrix);
   const Angles& angles(std::span<const int32_t> positions, const RopeSpec& spec);
   void store_kv(const Tensor& k, const Tensor& v, const Batch& batch, KvStore& kv, int64_t layer);
   // Both give the same bits.
   void attention_by_rows(std::span<const AttentionTask> tasks);
   void attention_by_pages(std::span<const AttentionTask> tasks);
+  // Some rows of x times one matrix of a stack.
+  struct StackPart {
+    int64_t matrix = 0;
+    int64_t first_row = 0;
+    int64_t rows = 0;
+  };
+  Tensor multiply_stack(const Tensor& x, const Weight& w, std::span<const StackPart> parts);
 
   const Kernels& kernels_;
   ThreadPool threads_;

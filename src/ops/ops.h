@@ -17,6 +17,7 @@
 #include "core/function_ref.h"
 #include "core/tensor.h"
 #include "kernels/kv_store.h"
+#include "ops/routing.h"
 #include "quant/weight.h"
 
 namespace minke {
@@ -105,6 +106,25 @@ class Ops {
   virtual Tensor add(const Tensor& a, const Tensor& b) = 0;
   // Rows of x by index: [indices] -> [indices, dim].
   virtual Tensor gather_rows(const Tensor& x, std::span<const int32_t> indices) = 0;
+
+  // What latent attention and mixtures of experts need besides. A backend without them is given no
+  // model that calls them (load_model() asks).
+  virtual bool runs_mixtures() const { return false; }
+  // Elements [begin, begin + count) of the last dimension.
+  virtual Tensor slice(const Tensor& x, int64_t begin, int64_t count);
+  // a and b side by side along the last dimension.
+  virtual Tensor concat(const Tensor& a, const Tensor& b);
+  // Each head by a matrix of its own: x [rows, heads, in_dim] and a stack w [heads, out_dim,
+  // in_dim]
+  // -> [rows, heads, out_dim].
+  virtual Tensor linear_by_heads(const Tensor& x, const Weight& w);
+  // A mixture of SwiGLU experts: x [rows, dim] goes to the experts that its router's `logits`
+  // [rows, experts] choose (ops/routing.h) -> [rows, dim], the experts' outputs times their
+  // weights, added up by ascending expert. gate and up are stacks [experts, ffn_dim, dim], down
+  // [experts, dim, ffn_dim]; `bias` [experts] may be absent.
+  virtual Tensor mixture(const Tensor& x, const Tensor& logits, const Weight& bias,
+                         const RouteSpec& spec, const Weight& gate, const Weight& up,
+                         const Weight& down);
 };
 
 }  // namespace minke

@@ -21,6 +21,7 @@ void Shadow::begin_step() {
 }
 
 Tensor Shadow::copy(const Tensor& tensor) {
+  if (tensor.empty()) return {};
   Tensor same = trusted_.empty(tensor.shape());
   std::memcpy(same.f32(), tensor.f32(), tensor.values().size_bytes());
   return same;
@@ -84,6 +85,26 @@ Tensor Shadow::add(const Tensor& a, const Tensor& b) {
 Tensor Shadow::gather_rows(const Tensor& x, std::span<const int32_t> indices) {
   return compare("gather_rows", fast_.gather_rows(x, indices),
                  trusted_.gather_rows(copy(x), indices));
+}
+
+Tensor Shadow::slice(const Tensor& x, int64_t begin, int64_t count) {
+  return compare("slice", fast_.slice(x, begin, count), trusted_.slice(copy(x), begin, count));
+}
+
+Tensor Shadow::concat(const Tensor& a, const Tensor& b) {
+  return compare("concat", fast_.concat(a, b), trusted_.concat(copy(a), copy(b)));
+}
+
+Tensor Shadow::linear_by_heads(const Tensor& x, const Weight& w) {
+  return compare("linear_by_heads " + w.name, fast_.linear_by_heads(x, w),
+                 trusted_.linear_by_heads(copy(x), w));
+}
+
+Tensor Shadow::mixture(const Tensor& x, const Tensor& logits, const Weight& bias,
+                       const RouteSpec& spec, const Weight& gate, const Weight& up,
+                       const Weight& down) {
+  return compare("mixture " + gate.name, fast_.mixture(x, logits, bias, spec, gate, up, down),
+                 trusted_.mixture(copy(x), copy(logits), bias, spec, gate, up, down));
 }
 
 }  // namespace minke

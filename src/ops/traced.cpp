@@ -91,4 +91,23 @@ Tensor Traced::gather_rows(const Tensor& x, std::span<const int32_t> indices) {
   return timed("gather_rows", [&] { return inner_.gather_rows(x, indices); });
 }
 
+Tensor Traced::slice(const Tensor& x, int64_t begin, int64_t count) {
+  return timed("slice", [&] { return inner_.slice(x, begin, count); });
+}
+
+Tensor Traced::concat(const Tensor& a, const Tensor& b) {
+  return timed("concat", [&] { return inner_.concat(a, b); });
+}
+
+Tensor Traced::linear_by_heads(const Tensor& x, const Weight& w) {
+  return timed("linear_by_heads " + without_layer(w.name),
+               [&] { return inner_.linear_by_heads(x, w); });
+}
+
+Tensor Traced::mixture(const Tensor& x, const Tensor& logits, const Weight& bias,
+                       const RouteSpec& spec, const Weight& gate, const Weight& up,
+                       const Weight& down) {
+  return timed("mixture", [&] { return inner_.mixture(x, logits, bias, spec, gate, up, down); });
+}
+
 }  // namespace minke

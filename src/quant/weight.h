@@ -1,10 +1,10 @@
 // A parameter of a model: what the checkpoint holds, and what a backend made of it.
 //
 // `rows` points at the checkpoint's own blocks (a mapped file) or into `storage`; it is row-major,
-// [out_dim, in_dim] for matrices and [dim] for norms and biases (always fp32). A backend that has
-// packed the matrix (Ops::prepare) may drop the rows and keep `packed` alone. Built by one thread;
-// afterwards read-only, except for training, which updates fp32 rows between steps and prepares
-// them again.
+// [out_dim, in_dim] for matrices, [matrices, out_dim, in_dim] for stacks of them (heads, experts)
+// and [dim] for norms and biases (always fp32). A backend that has packed the matrix (Ops::prepare)
+// may drop the rows and keep `packed` alone. Built by one thread; afterwards read-only, except for
+// training, which updates fp32 rows between steps and prepares them again.
 #pragma once
 
 #include <cstddef>
@@ -27,7 +27,7 @@ class PackedWeight {
 
 struct Weight {
   std::string name;  // the checkpoint's own, e.g. "blk.3.ffn_down.weight"
-  Shape shape;       // [out_dim, in_dim] or [dim]; rank 0 when the model has no such weight
+  Shape shape;       // rank 0 when the model has no such weight
   QuantType type = QuantType::kF32;
   const std::byte* rows = nullptr;
   bool multiplied = true;  // false: only ever read by rows, as an embedding table of its own is
@@ -38,8 +38,11 @@ struct Weight {
   std::shared_ptr<const PackedWeight> packed;
 
   bool present() const { return shape.rank() > 0; }
-  int64_t out_dim() const { return shape[0]; }
-  int64_t in_dim() const { return shape[1]; }
+  bool is_matrix() const { return shape.rank() >= 2; }
+  // A stack counts as one tall matrix here, the outputs of its matrices one after the other.
+  int64_t out_dim() const { return shape.rows(); }
+  int64_t in_dim() const { return shape.back(); }
+  int64_t matrices() const { return shape.rank() == 3 ? shape[0] : 1; }
   const float* f32() const {
     CHECK(type == QuantType::kF32 && rows != nullptr);
     return reinterpret_cast<const float*>(rows);

@@ -123,7 +123,7 @@ void linear_runs(const LinearTask& task, int64_t panel_begin, int64_t panel_end)
         sum = std::fma(t, x.step, sum);
         group += group_bytes(kFormat, runs);
       }
-      task.out[row * task.w->out_dim() + out] = with_bias(task, row, out, sum);
+      *task.place(row, out) = with_bias(task, row, out, sum);
     }
   }
 }
@@ -159,7 +159,7 @@ void linear_super(const LinearTask& task, int64_t panel_begin, int64_t panel_end
         sum = std::fma(t, x.step, sum);
         group += group_bytes(kFormat, 8);
       }
-      task.out[row * task.w->out_dim() + out] = with_bias(task, row, out, sum);
+      *task.place(row, out) = with_bias(task, row, out, sum);
     }
   }
 }
@@ -177,7 +177,7 @@ void linear_float(const LinearTask& task, int64_t panel_begin, int64_t panel_end
         sum = std::fma(panel_float(kFormat, panel, out % kPanelOutputs, k), task.f32[row * dim + k],
                        sum);
       }
-      task.out[row * task.w->out_dim() + out] = with_bias(task, row, out, sum);
+      *task.place(row, out) = with_bias(task, row, out, sum);
     }
   }
 }
@@ -201,7 +201,7 @@ void linear_bf16(const LinearTask& task, int64_t panel_begin, int64_t panel_end)
         sum = add_pair(sum, panel_float(PanelFormat::kBF16, panel, o, k), bf16_to_f32(x[k]),
                        panel_float(PanelFormat::kBF16, panel, o, k + 1), bf16_to_f32(x[k + 1]));
       }
-      task.out[row * task.w->out_dim() + out] = with_bias(task, row, out, sum);
+      *task.place(row, out) = with_bias(task, row, out, sum);
     }
   }
 }

@@ -89,7 +89,7 @@ inline void store_outputs(const LinearTask& task, int64_t panel, int64_t half, i
   if (task.bias && row < task.bias_rows) {
     acc = _mm256_add_ps(acc, _mm256_maskload_ps(task.bias + out, mask));
   }
-  _mm256_maskstore_ps(task.out + row * task.w->out_dim() + out, mask, acc);
+  _mm256_maskstore_ps(task.place(row, out), mask, acc);
 }
 
 // The entries of the table, one file each kind.

@@ -80,7 +80,7 @@ inline void store_outputs(const LinearTask& task, int64_t panel, int64_t row, __
   if (task.bias && row < task.bias_rows) {
     acc = _mm512_add_ps(acc, _mm512_maskz_loadu_ps(mask, task.bias + out));
   }
-  _mm512_mask_storeu_ps(task.out + row * task.w->out_dim() + out, mask, acc);
+  _mm512_mask_storeu_ps(task.place(row, out), mask, acc);
 }
 
 // The entries of the table, one file each kind.

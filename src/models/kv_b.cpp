@@ -1,0 +1,76 @@
+#include "models/kv_b.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+#include <vector>
+
+namespace minke {
+namespace {
+
+constexpr std::string_view kKeys = "attn_k_b.weight";
+constexpr std::string_view kValues = "attn_v_b.weight";
+
+}  // namespace
+
+const GgufTensor* kv_b_source(const GgufFile& file, const Weight& weight) {
+  if (!weight.name.ends_with(kKeys) && !weight.name.ends_with(kValues)) return nullptr;
+  if (file.find(weight.name) != nullptr) return nullptr;
+  const std::string block = weight.name.substr(0, weight.name.size() - kKeys.size());
+  return file.find(block + "attn_kv_b.weight");
+}
+
+QuantType kv_b_type(const GgufTensor& source, const Weight& weight) {
+  if (weight.name.ends_with(kValues)) return source.type;
+  const bool plain = source.type == QuantType::kF32 || source.type == QuantType::kBF16;
+  return plain ? source.type : QuantType::kF16;
+}
+
+Status take_half(const GgufFile& file, const GgufTensor& source, const LatentConfig& latent,
+                 Weight& weight) {
+  const int64_t heads = weight.matrices();
+  const int64_t head_rows = latent.nope_dim + latent.value_dim;
+  const Shape expected = {heads * head_rows, latent.kv_rank};
+  const QuantFormat& format = quant_format(source.type);
+  if (source.shape != expected || latent.kv_rank % format.block_size != 0) {
+    return fail(fmt::format("{}: tensor '{}' is {} {}, expected {}", file.path(), source.name,
+                            format.name, source.shape.str(), expected.str()));
+  }
+  if (source.data == nullptr) {
+    return fail(
+        fmt::format("{}: the data of tensor '{}' lies beyond the end of the file; is the "
+                    "download complete?",
+                    file.path(), source.name));
+  }
+  weight.type = kv_b_type(source, weight);
+  const size_t row = row_bytes(source.type, latent.kv_rank);
+  const size_t out_row = row_bytes(weight.type, weight.in_dim());
+  MINKE_ASSIGN(weight.storage, Buffer::allocate(static_cast<size_t>(weight.out_dim()) * out_row,
+                                                weight.name.c_str()));
+  weight.rows = weight.storage.data();
+  std::byte* out = weight.storage.data();
+  if (weight.name.ends_with(kValues)) {
+    for (int64_t head = 0; head < heads; ++head) {
+      const int64_t first = head * head_rows + latent.nope_dim;
+      const size_t bytes = static_cast<size_t>(latent.value_dim) * row;
+      std::memcpy(out + static_cast<size_t>(head) * bytes,
+                  source.data + static_cast<size_t>(first) * row, bytes);
+    }
+    return {};
+  }
+  std::vector<float> keys(static_cast<size_t>(latent.nope_dim * latent.kv_rank));
+  std::vector<float> turned(static_cast<size_t>(latent.nope_dim));
+  for (int64_t head = 0; head < heads; ++head) {
+    format.decode(source.data + static_cast<size_t>(head * head_rows) * row, keys.data(),
+                  static_cast<int64_t>(keys.size()));
+    for (int64_t k = 0; k < latent.kv_rank; ++k, out += out_row) {
+      for (int64_t d = 0; d < latent.nope_dim; ++d) {
+        turned[static_cast<size_t>(d)] = keys[static_cast<size_t>(d * latent.kv_rank + k)];
+      }
+      quant_format(weight.type).encode(turned.data(), out, latent.nope_dim, nullptr);
+    }
+  }
+  return {};
+}
+
+}  // namespace minke
