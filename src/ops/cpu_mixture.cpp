@@ -1,5 +1,5 @@
 // CpuOps: what latent attention and mixtures of experts need. Both multiply rows by matrices of a
-// stack, each by its own: a head's, or the experts' that a token goes to.
+// stack, each by its own: a head's, or those of the experts that a token goes to.
 #include <algorithm>
 #include <cstring>
 #include <numeric>
@@ -31,92 +31,179 @@ Tensor CpuOps::concat(const Tensor& a, const Tensor& b) {
   return out;
 }
 
-namespace {
-
-// Where a part of a product has its inputs and outputs.
-struct PartTask {
-  LinearTask task;
-  Tensor inputs;   // as the panels' format wants them
-  Tensor outputs;  // [rows + extra][out_dim]
+// The rows of one part as the panels' formats want them. Rows in which one element holds most of
+// the energy are quantised twice, as in linear(): `extra` of them follow the others.
+struct CpuOps::StackInput {
   std::vector<int64_t> peaked;
+  const float* f32 = nullptr;
+  QuantGroup* groups = nullptr;
+  uint16_t* bf16 = nullptr;
 };
 
-// Places of rows and heads in the order of heads, or back.
-Tensor transposed(Ops& ops, const Tensor& x, int64_t outer, int64_t inner, Shape shape) {
-  Tensor out = ops.empty(shape);
-  const int64_t dim = x.dim();
-  for (int64_t i = 0; i < outer; ++i) {
-    for (int64_t j = 0; j < inner; ++j) {
-      std::memcpy(out.f32() + (j * outer + i) * dim, x.f32() + (i * inner + j) * dim,
+std::vector<CpuOps::StackInput> CpuOps::prepare_stack(std::span<const StackPart> parts, int64_t dim,
+                                                      std::span<const StackProduct> products,
+                                                      std::vector<Tensor>& memory) {
+  bool quantised = false;
+  bool rounded = false;
+  for (const StackProduct& product : products) {
+    const PanelFormat format = panels_of(product).format();
+    quantised |= is_quantised(format);
+    rounded |= format == PanelFormat::kBF16;
+  }
+  std::vector<StackInput> inputs(parts.size());
+  int64_t rows = 0;
+  for (const StackPart& part : parts) rows += part.rows;
+  // Side by side, as kernels read them.
+  const Tensor plain = empty({rows, dim});
+  memory.push_back(plain);
+  int64_t at = 0;
+  std::vector<float*> places;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    places.push_back(plain.row(at));
+    inputs[i].f32 = plain.row(at);
+    at += parts[i].rows;
+  }
+  threads_.parallel_each(static_cast<int64_t>(parts.size()), [&](int64_t index) {
+    const auto i = static_cast<size_t>(index);
+    for (int64_t row = 0; row < parts[i].rows; ++row) {
+      float* to = places[i] + row * dim;
+      std::memcpy(to, parts[i].in + row * parts[i].in_stride,
                   static_cast<size_t>(dim) * sizeof(float));
+      if (quantised && is_peaked(to, dim)) inputs[i].peaked.push_back(row);
+    }
+  });
+  const int64_t groups = groups_of(dim);
+  const int64_t even = (dim + 1) / 2 * 2;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    if (quantised) {
+      const int64_t count =
+          groups * (parts[i].rows + static_cast<int64_t>(inputs[i].peaked.size()));
+      memory.push_back(empty({count, static_cast<int64_t>(sizeof(QuantGroup) / sizeof(float))}));
+      inputs[i].groups = reinterpret_cast<QuantGroup*>(memory.back().f32());
+    }
+    if (rounded) {
+      memory.push_back(empty({(parts[i].rows * even + 1) / 2}));
+      inputs[i].bf16 = reinterpret_cast<uint16_t*>(memory.back().f32());
     }
   }
-  return out;
+  threads_.parallel_each(static_cast<int64_t>(parts.size()), [&](int64_t index) {
+    const auto i = static_cast<size_t>(index);
+    if (quantised)
+      quantise_rows(inputs[i].f32, parts[i].rows, dim, inputs[i].peaked, inputs[i].groups);
+    if (rounded) round_rows(inputs[i].f32, 0, parts[i].rows, dim, inputs[i].bf16);
+  });
+  return inputs;
 }
 
-}  // namespace
-
-// Panels of all parts are shared out together: a token's experts are small alone.
-Tensor CpuOps::multiply_stack(const Tensor& x, const Weight& w, std::span<const StackPart> parts) {
-  CHECK(w.packed != nullptr);
-  const auto& matrix = static_cast<const PackedMatrix&>(*w.packed);
-  const int64_t out_dim = w.out_dim() / w.matrices();
-  CHECK_EQ(x.dim(), w.in_dim());
-  CHECK_EQ(out_dim % kPanelOutputs, 0);
-  const int64_t panels = out_dim / kPanelOutputs;
-  Tensor out = empty({x.rows(), out_dim});
-  std::vector<Tensor> inputs;
-  std::vector<PartTask> tasks;
-  for (const StackPart& part : parts) {
-    PartTask made;
-    // A part's rows as a tensor of their own, so that they are prepared as linear() does it.
-    Tensor own = empty({part.rows, x.dim()});
-    std::memcpy(own.f32(), x.row(part.first_row),
-                static_cast<size_t>(part.rows * x.dim()) * sizeof(float));
-    made.task = product_task(own, matrix, made.peaked);
-    made.task.out_stride = out_dim;
-    made.task.first_output = part.matrix * out_dim;
-    made.outputs = empty({made.task.rows, out_dim});
-    made.task.out = made.outputs.f32();
-    made.inputs = std::move(own);
-    tasks.push_back(std::move(made));
-  }
-  struct Item {
-    const PartTask* part;
-    int64_t panel_begin, panel_end;
+// Panels of all parts and products are shared out together: a token's experts are small alone.
+void CpuOps::multiply_stacks(std::span<const StackPart> parts, int64_t dim,
+                             std::span<const StackProduct> products) {
+  std::vector<Tensor> memory;  // of inputs, and of outputs of rows that are multiplied twice
+  const std::vector<StackInput> inputs = prepare_stack(parts, dim, products, memory);
+  struct Piece {
+    LinearTask task;
+    int64_t panel_begin = 0, panel_end = 0;
   };
-  const int64_t run = panels_at_once(matrix);
-  std::vector<Item> items;
-  for (size_t i = 0; i < tasks.size(); ++i) {
-    const int64_t first = parts[i].matrix * panels;
-    for (int64_t begin = 0; begin < panels; begin += run) {
-      items.push_back({&tasks[i], first + begin, first + std::min(panels, begin + run)});
+  struct Twice {
+    Tensor all;
+    const StackPart* part;
+    std::span<const int64_t> peaked;
+    float* out;
+    int64_t out_stride;
+  };
+  std::vector<Piece> pieces;
+  std::vector<Twice> twice;
+  for (const StackProduct& product : products) {
+    const PackedMatrix& matrix = panels_of(product);
+    const int64_t out_dim = product.w->out_dim() / product.w->matrices();
+    CHECK_EQ(product.w->in_dim(), dim);
+    CHECK_EQ(out_dim % kPanelOutputs, 0);
+    const int64_t panels = out_dim / kPanelOutputs;
+    const int64_t shares =
+        std::max<int64_t>(1, 4 * threads_.threads() / static_cast<int64_t>(parts.size()));
+    const int64_t run = std::max(panels_at_once(matrix), (panels + shares - 1) / shares);
+    for (size_t i = 0; i < parts.size(); ++i) {
+      const StackPart& part = parts[i];
+      float* out = product.out + part.out_first * out_dim;
+      LinearTask task = {.w = &matrix,
+                         .rows = part.rows,
+                         .groups = inputs[i].groups,
+                         .f32 = inputs[i].f32,
+                         .bf16 = inputs[i].bf16,
+                         .out = out,
+                         .out_stride = part.out_step * out_dim,
+                         .first_output = part.matrix * out_dim};
+      if (is_quantised(matrix.format()) && !inputs[i].peaked.empty()) {
+        task.rows += static_cast<int64_t>(inputs[i].peaked.size());
+        twice.push_back(
+            {empty({task.rows, out_dim}), &part, inputs[i].peaked, out, task.out_stride});
+        task.out = twice.back().all.f32();
+        task.out_stride = out_dim;
+      }
+      const int64_t first = part.matrix * panels;
+      for (int64_t begin = 0; begin < panels; begin += run) {
+        pieces.push_back({task, first + begin, first + std::min(panels, begin + run)});
+      }
     }
   }
-  const auto kernel = kernels_.linear[static_cast<size_t>(matrix.format())];
-  threads_.parallel_each(static_cast<int64_t>(items.size()), [&](int64_t i) {
-    const Item& item = items[static_cast<size_t>(i)];
-    kernel(item.part->task, item.panel_begin, item.panel_end);
+  threads_.parallel_each(static_cast<int64_t>(pieces.size()), [&](int64_t i) {
+    const Piece& piece = pieces[static_cast<size_t>(i)];
+    kernels_.linear[static_cast<size_t>(piece.task.w->format())](piece.task, piece.panel_begin,
+                                                                 piece.panel_end);
   });
-  for (size_t i = 0; i < tasks.size(); ++i) {
-    add_remainders(tasks[i].outputs, parts[i].rows, tasks[i].peaked);
-    std::memcpy(out.row(parts[i].first_row), tasks[i].outputs.f32(),
-                static_cast<size_t>(parts[i].rows * out_dim) * sizeof(float));
+  for (const Twice& t : twice) {
+    add_remainders(t.all, t.part->rows, t.peaked);
+    for (int64_t row = 0; row < t.part->rows; ++row) {
+      std::memcpy(t.out + row * t.out_stride, t.all.row(row),
+                  static_cast<size_t>(t.all.dim()) * sizeof(float));
+    }
   }
-  return out;
 }
 
 Tensor CpuOps::linear_by_heads(const Tensor& x, const Weight& w) {
   CHECK_EQ(x.shape().rank(), 3);
   const int64_t rows = x.shape()[0];
   const int64_t heads = x.shape()[1];
+  const int64_t dim = x.dim();
   CHECK_EQ(heads, w.matrices());
+  Tensor out = empty({rows, heads, w.out_dim() / heads});
   std::vector<StackPart> parts;
-  for (int64_t head = 0; head < heads; ++head) parts.push_back({head, head * rows, rows});
-  const Tensor by_heads = transposed(*this, x, rows, heads, {heads * rows, x.dim()});
-  const Tensor made = multiply_stack(by_heads, w, parts);
-  return transposed(*this, made, heads, rows, {rows, heads, made.dim()});
+  for (int64_t head = 0; head < heads; ++head) {
+    parts.push_back({.matrix = head,
+                     .rows = rows,
+                     .in = x.f32() + head * dim,
+                     .in_stride = heads * dim,
+                     .out_first = head,
+                     .out_step = heads});
+  }
+  const StackProduct product = {&w, out.f32()};
+  multiply_stacks(parts, dim, {&product, 1});
+  return out;
 }
+
+namespace {
+
+// Routes in the order of their experts; each expert's rows ascend.
+struct Grouped {
+  std::vector<int32_t> rows;   // of the input, in that order
+  std::vector<int32_t> place;  // of an entry of the routes in that order
+};
+
+Grouped by_experts(const Routes& routes, int64_t used) {
+  std::vector<int32_t> order(routes.experts.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::ranges::stable_sort(
+      order, {}, [&](int32_t entry) { return routes.experts[static_cast<size_t>(entry)]; });
+  Grouped grouped;
+  grouped.place.resize(order.size());
+  for (const int32_t entry : order) {
+    grouped.place[static_cast<size_t>(entry)] = static_cast<int32_t>(grouped.rows.size());
+    grouped.rows.push_back(entry / static_cast<int32_t>(used));
+  }
+  return grouped;
+}
+
+}  // namespace
 
 Tensor CpuOps::mixture(const Tensor& x, const Tensor& logits, const Weight& bias,
                        const RouteSpec& spec, const Weight& gate, const Weight& up,
@@ -126,29 +213,37 @@ Tensor CpuOps::mixture(const Tensor& x, const Tensor& logits, const Weight& bias
   std::span<const float> biases;
   if (bias.present()) biases = {bias.f32(), static_cast<size_t>(spec.experts)};
   const Routes routes = route(logits.values(), biases, spec);
-  // Entries of routes in the order of their experts; each expert's rows ascend.
-  std::vector<int32_t> order(routes.experts.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::ranges::stable_sort(
-      order, {}, [&](int32_t entry) { return routes.experts[static_cast<size_t>(entry)]; });
-  std::vector<int32_t> rows;
+  const Grouped grouped = by_experts(routes, spec.used);
+  const auto count = static_cast<int64_t>(grouped.rows.size());
   std::vector<StackPart> parts;
-  for (const int32_t entry : order) {
-    const int64_t expert = routes.experts[static_cast<size_t>(entry)];
+  std::vector<int32_t> experts(grouped.rows.size());
+  for (size_t entry = 0; entry < experts.size(); ++entry) {
+    experts[static_cast<size_t>(grouped.place[entry])] = routes.experts[entry];
+  }
+  const Tensor inputs = gather_rows(x, grouped.rows);
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t expert = experts[static_cast<size_t>(i)];
     if (parts.empty() || parts.back().matrix != expert) {
-      parts.push_back({expert, static_cast<int64_t>(rows.size()), 0});
+      parts.push_back(
+          {.matrix = expert, .in = inputs.row(i), .in_stride = x.dim(), .out_first = i});
     }
     ++parts.back().rows;
-    rows.push_back(entry / static_cast<int32_t>(spec.used));
   }
-  const Tensor inputs = gather_rows(x, rows);
-  const Tensor hidden =
-      swiglu(multiply_stack(inputs, gate, parts), multiply_stack(inputs, up, parts));
-  const Tensor outputs = multiply_stack(hidden, down, parts);
+  const int64_t width = gate.out_dim() / spec.experts;
+  const Tensor gates = empty({count, width});
+  const Tensor ups = empty({count, width});
+  const StackProduct first[2] = {{&gate, gates.f32()}, {&up, ups.f32()}};
+  multiply_stacks(parts, x.dim(), first);
 
-  std::vector<int32_t> place(order.size());  // of an entry in the order of experts
-  for (size_t i = 0; i < order.size(); ++i)
-    place[static_cast<size_t>(order[i])] = static_cast<int32_t>(i);
+  const Tensor hidden = swiglu(gates, ups);
+  for (StackPart& part : parts) {
+    part.in = hidden.row(part.out_first);
+    part.in_stride = width;
+  }
+  const Tensor outputs = empty({count, x.dim()});
+  const StackProduct second = {&down, outputs.f32()};
+  multiply_stacks(parts, width, {&second, 1});
+
   Tensor out = empty(x.shape());
   const int64_t dim = x.dim();
   threads_.parallel_for(x.rows(), 4, [&](int64_t begin, int64_t end) {
@@ -158,7 +253,7 @@ Tensor CpuOps::mixture(const Tensor& x, const Tensor& logits, const Weight& bias
       for (int64_t i = row * spec.used; i < (row + 1) * spec.used; ++i) {
         const auto entry = static_cast<size_t>(i);
         const float weight = routes.weights[entry];
-        const float* expert = outputs.row(place[entry]);
+        const float* expert = outputs.row(grouped.place[entry]);
         for (int64_t d = 0; d < dim; ++d) sum[d] += weight * expert[d];
       }
     }

@@ -74,48 +74,68 @@ CpuOps::Derived& CpuOps::derived(const Tensor& x) {
   return *static_cast<Derived*>(slot.get());
 }
 
+bool CpuOps::is_peaked(const float* row, int64_t dim) const {
+  return kernels_.peak_share(row, dim) > kPeakShare;
+}
+
 const CpuOps::Derived& CpuOps::quantised(const Tensor& x) {
   Derived& made = derived(x);
   if (!made.groups.empty()) return made;
   const int64_t grain = std::max<int64_t>(1, 4096 / x.dim());
-  std::vector<char> is_peaked(static_cast<size_t>(x.rows()), 0);
+  std::vector<char> peaked(static_cast<size_t>(x.rows()), 0);
   threads_.parallel_for(x.rows(), grain, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
-      is_peaked[static_cast<size_t>(row)] =
-          kernels_.peak_share(x.row(row), x.dim()) > kPeakShare ? 1 : 0;
+      peaked[static_cast<size_t>(row)] = is_peaked(x.row(row), x.dim()) ? 1 : 0;
     }
   });
   for (int64_t row = 0; row < x.rows(); ++row) {
-    if (is_peaked[static_cast<size_t>(row)]) made.peaked.push_back(row);
+    if (peaked[static_cast<size_t>(row)]) made.peaked.push_back(row);
   }
-  const int64_t rows = x.rows() + static_cast<int64_t>(made.peaked.size());
-  made.groups =
-      empty({groups_of(x.dim()) * rows, static_cast<int64_t>(sizeof(QuantGroup) / sizeof(float))});
+  const auto extra = static_cast<int64_t>(made.peaked.size());
+  made.groups = empty({groups_of(x.dim()) * (x.rows() + extra),
+                       static_cast<int64_t>(sizeof(QuantGroup) / sizeof(float))});
   auto* groups = reinterpret_cast<QuantGroup*>(made.groups.f32());
   threads_.parallel_for(x.rows(), grain, [&](int64_t begin, int64_t end) {
-    kernels_.quantise(x.f32(), rows, x.dim(), groups, begin, end);
+    kernels_.quantise(x.f32(), x.rows() + extra, x.dim(), groups, begin, end);
   });
-  if (!made.peaked.empty()) quantise_remainders(x, made);
+  threads_.parallel_for(extra, 1, [&](int64_t begin, int64_t end) {
+    quantise_remainders(x.f32(), x.rows(), x.dim(), made.peaked, begin, end, groups);
+  });
   return made;
 }
 
-void CpuOps::quantise_remainders(const Tensor& x, Derived& made) {
-  const auto extra = static_cast<int64_t>(made.peaked.size());
-  const int64_t rows = x.rows() + extra;
-  auto* groups = reinterpret_cast<QuantGroup*>(made.groups.f32());
-  const Tensor rest = empty({extra, x.dim()});
-  threads_.parallel_for(extra, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t row = made.peaked[static_cast<size_t>(i)];
-      for (int64_t k = 0; k < x.dim(); ++k) {
-        const QuantGroup& group = groups[k / kGroup * rows + row];
-        const int64_t at = k % kGroup;
-        const auto whole = static_cast<float>(group.q[at] * (1 << group.shift[at / kRun]));
-        rest.row(i)[k] = std::fma(-whole, group.step, x.row(row)[k]);
-      }
+void CpuOps::quantise_rows(const float* x, int64_t rows, int64_t dim,
+                           std::span<const int64_t> peaked, QuantGroup* groups) const {
+  const auto extra = static_cast<int64_t>(peaked.size());
+  kernels_.quantise(x, rows + extra, dim, groups, 0, rows);
+  quantise_remainders(x, rows, dim, peaked, 0, extra, groups);
+}
+
+void CpuOps::quantise_remainders(const float* x, int64_t rows, int64_t dim,
+                                 std::span<const int64_t> peaked, int64_t begin, int64_t end,
+                                 QuantGroup* groups) const {
+  const int64_t all = rows + static_cast<int64_t>(peaked.size());
+  std::vector<float> rest(static_cast<size_t>(dim));
+  for (int64_t i = begin; i < end; ++i) {
+    const int64_t row = peaked[static_cast<size_t>(i)];
+    for (int64_t k = 0; k < dim; ++k) {
+      const QuantGroup& group = groups[k / kGroup * all + row];
+      const int64_t at = k % kGroup;
+      const auto whole = static_cast<float>(group.q[at] * (1 << group.shift[at / kRun]));
+      rest[static_cast<size_t>(k)] = std::fma(-whole, group.step, x[row * dim + k]);
     }
-    kernels_.quantise(rest.f32(), rows, x.dim(), groups + x.rows(), begin, end);
-  });
+    // As the only row of a product whose groups lie `all` apart.
+    kernels_.quantise(rest.data(), all, dim, groups + rows + i, 0, 1);
+  }
+}
+
+void CpuOps::round_rows(const float* x, int64_t begin, int64_t end, int64_t dim,
+                        uint16_t* out) const {
+  const int64_t even = (dim + 1) / 2 * 2;
+  for (int64_t row = begin; row < end; ++row) {
+    kernels_.to_bf16(x + row * dim, out + row * even, dim);
+    if (even != dim) out[row * even + dim] = 0;
+  }
 }
 
 const uint16_t* CpuOps::as_bf16(const Tensor& x) {
@@ -124,31 +144,11 @@ const uint16_t* CpuOps::as_bf16(const Tensor& x) {
   if (made.bf16.empty()) {
     made.bf16 = empty({(x.rows() * even + 1) / 2});
     auto* out = reinterpret_cast<uint16_t*>(made.bf16.f32());
-    threads_.parallel_for(x.rows(), std::max<int64_t>(1, kElementsPerTask / x.dim()),
-                          [&](int64_t begin, int64_t end) {
-                            for (int64_t row = begin; row < end; ++row) {
-                              kernels_.to_bf16(x.row(row), out + row * even, x.dim());
-                              if (even != x.dim()) out[row * even + x.dim()] = 0;
-                            }
-                          });
+    threads_.parallel_for(
+        x.rows(), std::max<int64_t>(1, kElementsPerTask / x.dim()),
+        [&](int64_t begin, int64_t end) { round_rows(x.f32(), begin, end, x.dim(), out); });
   }
   return reinterpret_cast<const uint16_t*>(made.bf16.f32());
-}
-
-LinearTask CpuOps::product_task(const Tensor& x, const PackedMatrix& matrix,
-                                std::vector<int64_t>& peaked) {
-  LinearTask task = {.w = &matrix, .rows = x.rows(), .bias_rows = x.rows()};
-  if (is_quantised(matrix.format())) {
-    const Derived& made = quantised(x);
-    task.groups = reinterpret_cast<const QuantGroup*>(made.groups.f32());
-    task.rows += static_cast<int64_t>(made.peaked.size());
-    peaked = made.peaked;
-  } else if (matrix.format() == PanelFormat::kBF16) {
-    task.bf16 = as_bf16(x);
-  } else {
-    task.f32 = x.f32();
-  }
-  return task;
 }
 
 void CpuOps::add_remainders(const Tensor& all, int64_t rows, std::span<const int64_t> peaked) {
@@ -167,8 +167,18 @@ Tensor CpuOps::linear(const Tensor& x, const Weight& w, const Weight& bias) {
   CHECK(w.packed != nullptr);
   const auto& matrix = static_cast<const PackedMatrix&>(*w.packed);
   CHECK_EQ(x.dim(), w.in_dim());
-  std::vector<int64_t> peaked;
-  LinearTask task = product_task(x, matrix, peaked);
+  LinearTask task = {.w = &matrix, .rows = x.rows(), .bias_rows = x.rows()};
+  std::span<const int64_t> peaked;
+  if (is_quantised(matrix.format())) {
+    const Derived& made = quantised(x);
+    task.groups = reinterpret_cast<const QuantGroup*>(made.groups.f32());
+    task.rows += static_cast<int64_t>(made.peaked.size());
+    peaked = made.peaked;
+  } else if (matrix.format() == PanelFormat::kBF16) {
+    task.bf16 = as_bf16(x);
+  } else {
+    task.f32 = x.f32();
+  }
   if (bias.present()) {
     CHECK_EQ(bias.shape[0], w.out_dim());
     task.bias = bias.f32();

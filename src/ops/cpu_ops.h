@@ -61,12 +61,17 @@ class CpuOps final : public Ops {
   // would lose all others: such a row is followed, at the end, by a second row that holds what the
   // first one left over, and linear() adds the two products. This depends on the row alone.
   const Derived& quantised(const Tensor& x);
-  void quantise_remainders(const Tensor& x, Derived& made);
+  bool is_peaked(const float* row, int64_t dim) const;
+  // All of `x` [rows, dim], with its second rows, into groups [groups][rows + peaked].
+  void quantise_rows(const float* x, int64_t rows, int64_t dim, std::span<const int64_t> peaked,
+                     QuantGroup* groups) const;
+  // The second row of each peaked row in [begin, end).
+  void quantise_remainders(const float* x, int64_t rows, int64_t dim,
+                           std::span<const int64_t> peaked, int64_t begin, int64_t end,
+                           QuantGroup* groups) const;
+  // Rows [begin, end) into bf16 [rows][dim rounded up to even].
+  void round_rows(const float* x, int64_t begin, int64_t end, int64_t dim, uint16_t* out) const;
   const uint16_t* as_bf16(const Tensor& x);
-  // A product with `x` in the form that the panels want, without its outputs. Rows in `peaked` have
-  // a second row each behind all others.
-  LinearTask product_task(const Tensor& x, const PackedMatrix& matrix,
-                          std::vector<int64_t>& peaked);
   // Adds the second rows of `all`, from `rows` on, to their first ones.
   void add_remainders(const Tensor& all, int64_t rows, std::span<const int64_t> peaked);
   static int64_t panels_at_once(const PackedMatrix& matrix);
@@ -75,13 +80,30 @@ class CpuOps final : public Ops {
   // Both give the same bits.
   void attention_by_rows(std::span<const AttentionTask> tasks);
   void attention_by_pages(std::span<const AttentionTask> tasks);
-  // Some rows of x times one matrix of a stack.
+  // Some rows times one matrix of a stack: row i is at in + i * in_stride, its result is row
+  // out_first + i * out_step of a product's output.
   struct StackPart {
     int64_t matrix = 0;
-    int64_t first_row = 0;
     int64_t rows = 0;
+    const float* in = nullptr;
+    int64_t in_stride = 0;
+    int64_t out_first = 0;
+    int64_t out_step = 1;
   };
-  Tensor multiply_stack(const Tensor& x, const Weight& w, std::span<const StackPart> parts);
+  struct StackProduct {
+    const Weight* w = nullptr;
+    float* out = nullptr;
+  };
+  struct StackInput;
+  static const PackedMatrix& panels_of(const StackProduct& product) {
+    CHECK(product.w->packed != nullptr);
+    return static_cast<const PackedMatrix&>(*product.w->packed);
+  }
+  std::vector<StackInput> prepare_stack(std::span<const StackPart> parts, int64_t dim,
+                                        std::span<const StackProduct> products,
+                                        std::vector<Tensor>& memory);
+  void multiply_stacks(std::span<const StackPart> parts, int64_t dim,
+                       std::span<const StackProduct> products);
 
   const Kernels& kernels_;
   ThreadPool threads_;
