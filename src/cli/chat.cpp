@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <utility>
@@ -16,6 +18,7 @@
 #include "cli/prompt.h"
 #include "cli/scoring.h"
 #include "cli/text_util.h"
+#include "core/check.h"
 #include "engine/chat_prompt.h"
 #include "io/catalogue.h"
 #include "io/gguf.h"
@@ -57,6 +60,31 @@ void print_closing(const Answer& answer, const Engine& engine, Console* console)
 bool is_command(std::string_view message) {
   const size_t word_end = std::min(message.find_first_of(" \n"), message.size());
   return message.starts_with('/') && message.find('/', 1) >= word_end;
+}
+
+// The turns that /save wrote.
+Result<std::vector<ChatTurn>> read_conversation(const std::string& path) {
+  MINKE_ASSIGN(const std::string text, read_file_bytes(path, size_t{64} << 20));
+  const Json json = Json::parse(text, nullptr, false);
+  const auto bad = [&] {
+    return misuse(fmt::format("{} is not a conversation that /save wrote", printable(path, 400)));
+  };
+  if (!json.is_object() || !json.contains("turns") || !json["turns"].is_array()) return bad();
+  std::vector<ChatTurn> turns;
+  for (const Json& one : json["turns"]) {
+    if (!one.is_object() || !one.contains("role") || !one["role"].is_string() ||
+        !one.contains("content") || !one["content"].is_string()) {
+      return bad();
+    }
+    ChatTurn& turn = turns.emplace_back();
+    turn.role = one["role"].get<std::string>();
+    turn.content = one["content"].get<std::string>();
+    if (one.contains("reasoning") && one["reasoning"].is_string()) {
+      turn.reasoning = one["reasoning"].get<std::string>();
+    }
+    if (turn.role != "system" && turn.role != "user" && turn.role != "assistant") return bad();
+  }
+  return turns;
 }
 
 class Conversation {
@@ -124,13 +152,23 @@ constexpr std::array<HelpRow, 9> kHelp = {
      {"/save FILE", "writes the conversation as JSON; /load FILE brings it back"},
      {"/bye", "leaves, as does Ctrl-D; Ctrl-C ends an answer"}}};
 
-std::string help_lines(int width) {
+std::string help_line(const HelpRow& row, int width) {
   static constexpr int kColumn = 18;
+  return fmt::format("  {:<16}{}\n", row.typed, wrapped(row.what, width, kColumn));
+}
+
+std::string help_lines(int width) {
   std::string out;
-  for (const HelpRow& row : kHelp) {
-    out += fmt::format("  {:<16}{}\n", row.typed, wrapped(row.what, width, kColumn));
-  }
+  for (const HelpRow& row : kHelp) out += help_line(row, width);
   return out;
+}
+
+// What can be set.
+std::string set_help(int width) {
+  const auto* row = std::ranges::find_if(
+      kHelp, [](const HelpRow& one) { return one.typed.starts_with("/set "); });
+  CHECK(row != kHelp.end());
+  return help_line(*row, width);
 }
 
 void Conversation::read_quoted(std::string first, std::string* message) {
@@ -237,6 +275,10 @@ Result<Conversation::After> Conversation::command(const std::string& line) {
 }
 
 Status Conversation::set(const std::string& arguments) {
+  if (arguments.empty()) {
+    say(set_help(console_->width()));
+    return {};
+  }
   const size_t space = std::min(arguments.find(' '), arguments.size());
   const std::string name = arguments.substr(0, space);
   const size_t begin = std::min(arguments.find_first_not_of(' ', space), arguments.size());
@@ -256,7 +298,12 @@ Status Conversation::set(const std::string& arguments) {
         fmt::format("there is nothing called '{}' to set; /help has the names", printable(name)));
   }
   if (value.empty()) return misuse(fmt::format("/set {} needs a value", name));
-  return option->set(value);
+  Status status = option->set(value);
+  // The sentence begins with the option's name, which was typed without dashes here.
+  if (!status && status.error().message.starts_with(option->name)) {
+    status.error().message.erase(0, 2);
+  }
+  return status;
 }
 
 void Conversation::show() const {
@@ -280,8 +327,17 @@ void Conversation::show() const {
   say(out);
 }
 
+// A file that is no conversation is somebody's, and is not written over.
 Status Conversation::save(const std::string& path) const {
   if (path.empty()) return misuse("/save needs the name of a file");
+  std::error_code ignored;
+  if (std::filesystem::exists(path, ignored) && !std::filesystem::is_empty(path, ignored) &&
+      !read_conversation(path)) {
+    return misuse(
+        fmt::format("{} exists and is not a conversation that /save wrote; choose another name, or "
+                    "delete it first",
+                    printable(path, 400)));
+  }
   Json out = {{"model", engine_.model_name()}, {"turns", Json::array()}};
   for (const ChatTurn& turn : turns_) {
     Json one = {{"role", turn.role}, {"content", turn.content}};
@@ -300,27 +356,7 @@ Status Conversation::save(const std::string& path) const {
 
 Status Conversation::load(const std::string& path) {
   if (path.empty()) return misuse("/load needs the name of a file that /save wrote");
-  MINKE_ASSIGN(const std::string text, read_file_bytes(path, size_t{64} << 20));
-  const Json json = Json::parse(text, nullptr, false);
-  const auto bad = [&] {
-    return misuse(fmt::format("{} is not a conversation that /save wrote", printable(path, 400)));
-  };
-  if (!json.is_object() || !json.contains("turns") || !json["turns"].is_array()) return bad();
-  std::vector<ChatTurn> turns;
-  for (const Json& one : json["turns"]) {
-    if (!one.is_object() || !one.contains("role") || !one["role"].is_string() ||
-        !one.contains("content") || !one["content"].is_string()) {
-      return bad();
-    }
-    ChatTurn& turn = turns.emplace_back();
-    turn.role = one["role"].get<std::string>();
-    turn.content = one["content"].get<std::string>();
-    if (one.contains("reasoning") && one["reasoning"].is_string()) {
-      turn.reasoning = one["reasoning"].get<std::string>();
-    }
-    if (turn.role != "system" && turn.role != "user" && turn.role != "assistant") return bad();
-  }
-  turns_ = std::move(turns);
+  MINKE_ASSIGN(turns_, read_conversation(path));
   flags_.system.reset();
   if (!turns_.empty() && turns_[0].role == "system") flags_.system = turns_[0].content;
   say(fmt::format("({} turns; the conversation goes on from there)\n", turns_.size()));
