@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "cli/text_util.h"
+#include "core/system_limits.h"
 #include "io/catalogue.h"
 #include "io/model_cache.h"
 

@@ -9,6 +9,7 @@
 #include "cli/json_text.h"
 #include "cli/model_flags.h"
 #include "cli/text_util.h"
+#include "core/system_limits.h"
 #include "io/catalogue.h"
 #include "io/download.h"
 #include "io/model_cache.h"

@@ -12,6 +12,7 @@
 #include "cli/model_flags.h"
 #include "cli/model_info.h"
 #include "cli/text_util.h"
+#include "core/system_limits.h"
 #include "core/thread_pool.h"
 #include "engine/recommended_sampling.h"
 #include "io/catalogue.h"

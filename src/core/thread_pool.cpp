@@ -3,31 +3,19 @@
 #include <sched.h>
 
 #include <algorithm>
-#include <cmath>
-#include <cstdio>
 
 #include "core/check.h"
 #include "core/processor.h"
+#include "core/system_limits.h"
 
 namespace minke {
 namespace {
 
-// About 50 us of spinning: longer than any gap inside a decode step, short enough that an idle
-// chat costs nothing.
+// 50 to 250 us of spinning, as long as the processor makes a pause: longer than any gap inside a
+// decode step, short enough that an idle chat costs nothing.
 constexpr int kSpins = 20000;
 // With more threads than processors who spins takes the place of who works.
 constexpr int kSpinsCrowded = 20;
-
-// cgroup v2 quota ("max" or "quota period"), rounded up to whole processors; 0 when there is none.
-int cgroup_processors() {
-  std::FILE* file = std::fopen("/sys/fs/cgroup/cpu.max", "r");
-  if (!file) return 0;
-  double quota = 0;
-  double period = 0;
-  const int fields = std::fscanf(file, "%lf %lf", &quota, &period);
-  std::fclose(file);
-  return fields == 2 && period > 0 ? static_cast<int>(std::ceil(quota / period)) : 0;
-}
 
 }  // namespace
 

@@ -7,6 +7,7 @@
 #include <future>
 #include <utility>
 
+#include "core/system_limits.h"
 #include "engine/answer_text.h"
 #include "engine/chat_prompt.h"
 #include "engine/memory_budget.h"
@@ -342,7 +343,7 @@ Result<uint64_t> open_device(Parts& parts, const ModelConfig& config) {
     if (options.device == Device::kCuda) return std::unexpected(std::move(cuda).error());
   }
   MINKE_ASSIGN(parts.ops, CpuOps::create(options.threads));
-  return available_memory();
+  return static_cast<uint64_t>(available_memory_bytes());
 }
 
 // Packs the weights for `parts.ops` and plans the memory. Stops soon after `is_given_up`.

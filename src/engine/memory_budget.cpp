@@ -3,11 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
-#include <fstream>
 #include <limits>
-#include <optional>
-#include <sstream>
 
 #include "kernels/kv_store.h"
 
@@ -17,84 +13,7 @@ namespace {
 constexpr uint64_t kMiB = uint64_t{1} << 20;
 constexpr int64_t kContextLeast = 512;  // a model that cannot hold this much is no use
 
-std::optional<uint64_t> number_in(const std::string& path) {
-  std::ifstream file(path);
-  std::string text;
-  if (!(file >> text)) return std::nullopt;
-  uint64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;  // "max"
-  return value;
-}
-
-// The number behind `key` in a file of lines "key value".
-std::optional<uint64_t> number_of(const std::string& path, const std::string& key) {
-  std::ifstream file(path);
-  std::string line;
-  while (std::getline(file, line)) {
-    std::istringstream words(line);
-    std::string name;
-    uint64_t value = 0;
-    if (words >> name >> value && name == key) return value;
-  }
-  return std::nullopt;
-}
-
-// What a control group at `directory` leaves. File pages that are not in use count as free: the
-// kernel gives them back before it refuses anything.
-std::optional<uint64_t> left_in_group(const std::string& directory, const char* limit_file,
-                                      const char* usage_file, const char* inactive_key) {
-  const std::optional<uint64_t> limit = number_in(directory + "/" + limit_file);
-  const std::optional<uint64_t> usage = number_in(directory + "/" + usage_file);
-  if (!limit || !usage) return std::nullopt;
-  const uint64_t inactive = number_of(directory + "/memory.stat", inactive_key).value_or(0);
-  const uint64_t used = *usage - std::min(*usage, inactive);
-  return *limit - std::min(*limit, used);
-}
-
-// The path of this process's group for `controller` ("" is version 2) in /proc/self/cgroup.
-std::optional<std::string> group_path(const std::string& root, const std::string& controller) {
-  std::ifstream file(root + "/proc/self/cgroup");
-  std::string line;
-  while (std::getline(file, line)) {  // "0::/user.slice", "4:memory:/docker/1f..."
-    const size_t first = line.find(':');
-    const size_t second = line.find(':', first + 1);
-    if (first == std::string::npos || second == std::string::npos) continue;
-    if (line.substr(first + 1, second - first - 1) == controller) return line.substr(second + 1);
-  }
-  return std::nullopt;
-}
-
-// A limit may stand at any level above the process.
-uint64_t least_on_the_way(const std::string& mount, std::string path, const char* limit_file,
-                          const char* usage_file, const char* inactive_key) {
-  uint64_t least = std::numeric_limits<uint64_t>::max();
-  while (true) {
-    if (const auto left = left_in_group(mount + path, limit_file, usage_file, inactive_key)) {
-      least = std::min(least, *left);
-    }
-    const size_t slash = path.rfind('/');
-    if (slash == std::string::npos) return least;
-    path.resize(slash);
-  }
-}
-
 }  // namespace
-
-uint64_t available_memory(const std::string& root) {
-  uint64_t available = std::numeric_limits<uint64_t>::max();
-  if (const auto kib = number_of(root + "/proc/meminfo", "MemAvailable:")) available = *kib * 1024;
-  if (const auto path = group_path(root, "")) {
-    available = std::min(available, least_on_the_way(root + "/sys/fs/cgroup", *path, "memory.max",
-                                                     "memory.current", "inactive_file"));
-  }
-  if (const auto path = group_path(root, "memory")) {
-    available = std::min(
-        available, least_on_the_way(root + "/sys/fs/cgroup/memory", *path, "memory.limit_in_bytes",
-                                    "memory.usage_in_bytes", "total_inactive_file"));
-  }
-  return available == std::numeric_limits<uint64_t>::max() ? 0 : available;
-}
 
 std::string bytes_text(uint64_t bytes) {
   const auto mib = static_cast<double>(bytes) / static_cast<double>(kMiB);
@@ -115,8 +34,7 @@ Result<MemoryPlan> plan_memory(const MemoryDemand& demand) {
   if (plan.budget == 0) {
     // Something is left for the rest of the system, and for what is not counted here.
     const uint64_t reserve = std::max(demand.available / 16, 128 * kMiB);
-    plan.budget = demand.available == 0 ? std::numeric_limits<uint64_t>::max()
-                                        : demand.available - std::min(demand.available, reserve);
+    plan.budget = demand.available - std::min(demand.available, reserve);
     whose = "what is free of this machine's memory";
     way_out = "free some, or set --memory if you know better";
   }

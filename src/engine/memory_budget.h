@@ -9,10 +9,6 @@
 
 namespace minke {
 
-// Bytes that this process may still take: what the system calls available, or less where a control
-// group says so. 0 when the system does not tell. `root` stands before /proc and /sys (for tests).
-uint64_t available_memory(const std::string& root = "");
-
 struct MemoryDemand {
   uint64_t budget = 0;  // as asked for; 0: from what is available
   uint64_t available = 0;

@@ -5,11 +5,7 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
-#include <fstream>
-#include <limits>
 #include <numeric>
-#include <optional>
 #include <utility>
 
 #include "core/check.h"
@@ -181,24 +177,6 @@ bool is_plain_name(std::string_view text) {
          });
 }
 
-std::optional<int64_t> read_number_file(const char* path) {
-  std::ifstream in(path);
-  int64_t value = 0;
-  if (in >> value) return value;
-  return std::nullopt;
-}
-
-// The number after `key` in a file of "key number" lines.
-std::optional<int64_t> read_keyed_number(const char* path, std::string_view key) {
-  std::ifstream in(path);
-  for (std::string word; in >> word;) {
-    int64_t value = 0;
-    if (word == key && in >> value) return value;
-    in.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
-  }
-  return std::nullopt;
-}
-
 }  // namespace
 
 std::span<const CatalogueEntry> catalogue() {
@@ -286,21 +264,6 @@ Result<CatalogueEntry> parse_hub_name(std::string_view name) {
   entry.licence = "see the repository";
   entry.description = "from Hugging Face";
   return entry;
-}
-
-int64_t available_memory_bytes() {
-  int64_t available = std::numeric_limits<int64_t>::max();
-  if (const auto kilobytes = read_keyed_number("/proc/meminfo", "MemAvailable:")) {
-    available = *kilobytes * 1024;
-  }
-  const auto limit = read_number_file("/sys/fs/cgroup/memory.max");
-  const auto used = read_number_file("/sys/fs/cgroup/memory.current");
-  if (limit && used) {
-    // File pages count as used there, but those not in active use are given up on demand.
-    const auto files = read_keyed_number("/sys/fs/cgroup/memory.stat", "inactive_file");
-    available = std::min(available, std::max<int64_t>(0, *limit - *used + files.value_or(0)));
-  }
-  return available;
 }
 
 std::string human_bytes(int64_t bytes) {

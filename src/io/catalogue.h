@@ -61,10 +61,6 @@ bool looks_like_hub_name(std::string_view name);
 // Nearest of `names` by edit distance, none when nothing is near.
 std::vector<std::string> nearest_names(std::string_view name, std::span<const std::string> names);
 
-// Bytes that a new process could use without swapping: what the system calls available, or what the
-// control group leaves where that is less.
-int64_t available_memory_bytes();
-
 // "1.12 GB", "491 MB": decimal units, as disks and downloads are counted.
 std::string human_bytes(int64_t bytes);
 

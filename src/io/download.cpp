@@ -6,6 +6,7 @@
 #include <system_error>
 #include <thread>
 
+#include "core/system_limits.h"
 #include "io/hf_source.h"
 #include "io/partial_file.h"
 #include "io/pip_source.h"
