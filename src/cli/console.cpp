@@ -112,18 +112,14 @@ Status Console::flush() {
   return {};
 }
 
+void Console::say(std::string_view lines) { err(fitted(lines)); }
+
 void Console::error(std::string_view message) {
   static constexpr std::string_view kName = "minke:";
-  std::string lines = fmt::format("{} ", kName);
-  // Names out of files and words out of templates must not steer the terminal.
-  while (true) {
-    const size_t end = std::min(message.find('\n'), message.size());
-    lines += printable(message.substr(0, end), kErrorLineMax) + "\n";
-    if (end == message.size()) break;
-    message.remove_prefix(end + 1);
-  }
+  // Names out of files and words out of templates must not steer the terminal, nor end the line.
+  const std::string line = fmt::format("{} {}\n", kName, printable(message, kErrorLineMax));
   err(fmt::format("{}{}{}{}", err_style_.red, kName, err_style_.reset,
-                  fitted(lines).substr(kName.size())));
+                  fitted(line).substr(kName.size())));
 }
 
 ProgressBar::ProgressBar(Console* console) : console_(console) {}

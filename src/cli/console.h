@@ -35,11 +35,13 @@ class Console {
   // Whole lines or pieces of them; flush() makes them seen and reports a full disk.
   void out(std::string_view text);
   void err(std::string_view text);
+  // Whole lines on stderr, broken between words where a terminal is narrower.
+  void say(std::string_view lines);
   // Whole lines on stderr in the dim style, broken between words where a terminal is narrower.
   void note(std::string_view lines);
   Status flush();
 
-  // Lines on stderr that start with "minke: ", red where colours are, broken as those of a note;
+  // A line on stderr that starts with "minke: ", red where colours are, broken as those of a note;
   // never interleaved with a progress bar's leftovers.
   void error(std::string_view message);
 

@@ -6,6 +6,7 @@
 
 #include "cli/command.h"
 #include "cli/json_text.h"
+#include "cli/prompt.h"
 #include "cli/scoring.h"
 #include "cli/text_util.h"
 
@@ -52,7 +53,9 @@ class Logprobs : public Command {
     const std::vector<int32_t> ids = engine->text_prompt(text, special_);
     std::vector<TokenScore> scores;
     if (ids.size() > 1) {
-      MINKE_ASSIGN(scores, engine->score(ids, {.first = 1, .top = top_.value_or(5)}));
+      MINKE_ASSIGN(
+          scores,
+          engine->score(ids, {.first = 1, .top = top_.value_or(5), .name = input_name(file_)}));
     }
     if (json_) {
       console->out(json_line(as_json(ids, scores)));

@@ -20,7 +20,7 @@ namespace {
 
 constexpr size_t kPromptFileBytesMax = size_t{8} << 20;
 constexpr size_t kStdinTextBytesMax = size_t{64} << 20;
-constexpr size_t kStdinBytesMax = size_t{1} << 30;
+constexpr size_t kInputBytesMax = size_t{1} << 30;
 
 Result<std::string> read_descriptor(int descriptor, const std::string& name, size_t bytes_max) {
   std::string out;
@@ -141,8 +141,24 @@ Result<std::string> read_stdin_text() {
   return text;
 }
 
-Result<std::string> read_stdin_bytes() {
-  return read_descriptor(STDIN_FILENO, "stdin", kStdinBytesMax);
+std::string input_name(const std::optional<std::string>& path) {
+  return !path || *path == "-" ? "stdin" : printable(*path, 400);
+}
+
+Result<std::string> read_input_bytes(const std::optional<std::string>& path) {
+  if (!path || *path == "-") return read_descriptor(STDIN_FILENO, "stdin", kInputBytesMax);
+  const std::string name = input_name(path);
+  const int descriptor = open(path->c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) {
+    return fail(fmt::format("{} cannot be opened: {}", name, std::strerror(errno)));
+  }
+  struct stat status{};
+  Result<std::string> out =
+      fstat(descriptor, &status) == 0 && S_ISDIR(status.st_mode)
+          ? fail(fmt::format("{} is a folder; give the path of a text file", name))
+          : read_descriptor(descriptor, name, kInputBytesMax);
+  close(descriptor);
+  return out;
 }
 
 bool stdin_was_given() {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -19,8 +20,12 @@ Result<std::string> with_files(std::string_view prompt,
 
 // All of stdin. Fails on what is not UTF-8 and on more than 64 MiB.
 Result<std::string> read_stdin_text();
-// All of stdin, whatever it is, up to 1 GiB.
-Result<std::string> read_stdin_bytes();
+// All of a file, a pipe or a device, or of stdin where there is no path or it is "-": whatever it
+// is, up to 1 GiB. Waits for who writes a pipe.
+Result<std::string> read_input_bytes(const std::optional<std::string>& path);
+// What messages call it.
+std::string input_name(const std::optional<std::string>& path);
+// All of a plain file, and of nothing else.
 Result<std::string> read_file_bytes(const std::string& path, size_t bytes_max);
 
 // Whether stdin is a pipe or a file that somebody means to be read: a terminal and /dev/null are

@@ -11,14 +11,8 @@
 namespace minke::cli {
 
 Result<std::string> input_text(const std::optional<std::string>& file) {
-  std::string text;
-  const bool from_stdin = !file || *file == "-";
-  if (from_stdin) {
-    MINKE_ASSIGN(text, read_stdin_bytes());
-  } else {
-    MINKE_ASSIGN(text, read_file_bytes(*file, size_t{1} << 30));
-  }
-  const std::string name = from_stdin ? "stdin" : printable(*file, 400);
+  MINKE_ASSIGN(const std::string text, read_input_bytes(file));
+  const std::string name = input_name(file);
   if (text.empty()) return misuse(fmt::format("{} is empty; there is nothing to score", name));
   if (!is_utf8(text)) {
     return misuse(

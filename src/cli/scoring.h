@@ -13,7 +13,8 @@
 
 namespace minke::cli {
 
-// The file, or stdin where none is named or it is called "-". UTF-8 and not empty.
+// The file (a pipe may be one), or stdin where none is named or it is called "-". UTF-8 and not
+// empty.
 Result<std::string> input_text(const std::optional<std::string>& file);
 
 // With a progress bar.

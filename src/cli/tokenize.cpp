@@ -122,15 +122,9 @@ class Tokenize : public Command {
     MINKE_ASSIGN(const std::string path, model_path(model_));
     MINKE_ASSIGN(const GgufFile file, GgufFile::open(path, {.allow_truncated_data = true}));
     MINKE_ASSIGN(const std::unique_ptr<Tokenizer> tokenizer, load_tokenizer(file));
-    std::string input;
-    const bool from_stdin = !file_ || *file_ == "-";
-    if (from_stdin) {
-      MINKE_ASSIGN(input, read_stdin_bytes());
-    } else {
-      MINKE_ASSIGN(input, read_file_bytes(*file_, size_t{1} << 30));
-    }
+    MINKE_ASSIGN(const std::string input, read_input_bytes(file_));
     if (!decode_) return encode(*tokenizer, input, console);
-    return decode(*tokenizer, input, from_stdin ? "stdin" : printable(*file_, 400), console);
+    return decode(*tokenizer, input, input_name(file_), console);
   }
 
  private:

@@ -50,6 +50,13 @@ Status check_options(const EngineOptions& options) {
   return {};
 }
 
+// A fault of a model's chat template, with the way out.
+std::unexpected<Error> without_template(const std::string& model, Error fault) {
+  fault.message =
+      fmt::format("{}: {} (`minke run --raw` does without a template)", model, fault.message);
+  return std::unexpected(std::move(fault));
+}
+
 KvDtype kv_dtype(const EngineOptions& options) {
   return options.kv == KvFormat::kQ8 ? KvDtype::kQ8 : KvDtype::kBF16;
 }
@@ -180,7 +187,9 @@ Result<RenderedChat> LocalEngineImpl::render(const std::vector<ChatTurn>& turns)
   const Tokenizer& tokenizer = *parts_.tokenizer;
   if (tokenizer.bos()) request.bos_token = tokenizer.piece(*tokenizer.bos(), true);
   if (tokenizer.eos()) request.eos_token = tokenizer.piece(*tokenizer.eos(), true);
-  return chat_template.render(request);
+  Result<RenderedChat> chat = chat_template.render(request);
+  if (!chat) return without_template(parts_.options.model, std::move(chat).error());
+  return chat;
 }
 
 Result<Answer> LocalEngineImpl::answer(std::vector<int32_t> prompt, const SamplingOptions& sampling,
@@ -212,10 +221,9 @@ Result<Answer> LocalEngineImpl::chat_on(const std::vector<ChatTurn>& turns,
   MINKE_ASSIGN(const RenderedChat chat, render(turns));
   ChatTimeline next = chat_timeline(*parts_.tokenizer, chat, timeline);
   if (next.tokens.empty()) {
-    return fail(
-        fmt::format("{}: its chat template makes an empty prompt of the conversation "
-                    "(`minke run --raw` does without a template)",
-                    parts_.options.model));
+    return without_template(
+        parts_.options.model,
+        {.message = "its chat template makes an empty prompt of the conversation"});
   }
   MINKE_ASSIGN(Answer given, answer(next.tokens, sampling, on_piece,
                                     {.split_thinking = splits_thinking_,
@@ -238,6 +246,9 @@ Result<std::vector<TokenScore>> LocalEngineImpl::score(std::vector<int32_t> toke
   }
   std::vector<TokenScore> scores;
   if (size <= options.first) return scores;
+  if (size - 1 > context_tokens()) {
+    return std::unexpected(parts_.loop->too_long(options.name, size, true));
+  }
   for (const int32_t token : tokens) {
     if (token >= 0 && token < config().vocab_size) continue;
     return misuse(fmt::format("token {} is not in the vocabulary, which has {} tokens", token,
@@ -285,8 +296,7 @@ Status read_text_side(Parts& parts, const ModelConfig& config) {
   if (!source.empty()) parts.chat_template = ChatTemplate::parse(std::string(source));
   if (!parts.chat_template) {
     parts.chat_template =
-        fail(fmt::format("{}: {} (`minke run --raw` does without a template)", parts.options.model,
-                         parts.chat_template.error().message));
+        without_template(parts.options.model, std::move(parts.chat_template).error());
   }
   MINKE_ASSIGN(RecommendedSampling sampling, recommended_sampling(*parts.file));
   parts.sampling = std::move(sampling.options);
@@ -390,6 +400,7 @@ Status load_parts(Parts& parts) {
   loop.scheduler.sequences_max = options.batch_sequences_max;
   loop.scheduler.logit_rows_max = kLogitRowsMax;
   loop.context_tokens = parts.plan.context_tokens;
+  loop.context_max = config.context_max;
   loop.vocab_size = config.vocab_size;
   for (int32_t token = 0; token < parts.tokenizer->vocab_size(); ++token) {
     if (parts.tokenizer->is_end_of_generation(token)) loop.end_tokens.push_back(token);

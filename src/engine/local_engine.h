@@ -33,6 +33,7 @@ struct TokenScore {
 struct ScoreOptions {
   int64_t first = 1;  // first position that is scored; at least 1: position 0 has no context
   int64_t top = 0;    // how many of the likeliest tokens to report at each
+  std::string name = "the text";  // what errors call it
   // For evaluations of their own: the logits that predict the token at `position`, in ascending
   // order of positions. Runs on the engine's thread; the span is valid during the call only.
   std::function<void(int64_t position, std::span<const float> logits)> on_logits;

@@ -186,16 +186,26 @@ bool Loop::take_messages() {
   return !stop;
 }
 
+Error Loop::too_long(std::string_view name, int64_t tokens, bool reads_only) const {
+  const std::string way_out =
+      options_.context_tokens < options_.context_max
+          ? fmt::format("shorten it, or load the model with a larger context (--ctx, at most {})",
+                        options_.context_max)
+          : std::string("shorten it; the model has no longer context");
+  return {.message = fmt::format("{} has {} tokens, and a context of {} tokens has no room for "
+                                 "it{}: {}",
+                                 name, tokens, options_.context_tokens,
+                                 reads_only ? "" : " and an answer", way_out),
+          .kind = ErrorKind::kUsage};
+}
+
 Status Loop::check(const LoopRequest& request) const {
   MINKE_TRY(check_sampling(request.sampling));
   const int64_t size = std::ssize(request.prompt);
   if (size == 0) return misuse("the prompt is empty: there is nothing to continue");
   const bool reads_only = request.sampling.tokens_max == 0;
   if (size > options_.context_tokens || (size == options_.context_tokens && !reads_only)) {
-    return misuse(fmt::format(
-        "the prompt has {} tokens, and a context of {} tokens has no room for it{}: shorten it, or "
-        "load the model with a larger context (--ctx)",
-        size, options_.context_tokens, reads_only ? "" : " and an answer"));
+    return std::unexpected(too_long("the prompt", size, reads_only));
   }
   for (int64_t i = 0; i < size; ++i) {
     const int32_t token = request.prompt[static_cast<size_t>(i)];

@@ -76,6 +76,7 @@ struct Completion {
 struct LoopOptions {
   SchedulerOptions scheduler;
   int64_t context_tokens = 0;  // longest sequence
+  int64_t context_max = 0;     // the longest that the model could be loaded with
   int64_t vocab_size = 0;
   std::vector<int32_t> end_tokens;  // end-of-generation
 };
@@ -112,6 +113,9 @@ class Loop {
   // on_done comes with kCancelled and what there is so far: after the step under way, which is
   // given up when most of its rows are for requests that were cancelled.
   void cancel(uint64_t id);
+  // The refusal of a text that is too long for the context: `name` is what the caller calls it.
+  // With room for an answer, unless it is only read.
+  Error too_long(std::string_view name, int64_t tokens, bool reads_only) const;
   // submit() and wait; an error on the loop's own thread. Stopping `stop` cancels.
   Result<Completion> run(LoopRequest request, const std::stop_token& stop = {});
 

@@ -26,6 +26,7 @@ LoopOptions options() {
   result.scheduler = {
       .prefill_chunk = 96, .prefill_chunk_shared = 32, .sequences_max = 8, .logit_rows_max = 24};
   result.context_tokens = kContext;
+  result.context_max = 2 * kContext;
   result.vocab_size = FakeModel::kVocab;
   result.end_tokens = {FakeModel::kEnd};
   return result;
@@ -140,12 +141,23 @@ TEST(Loop, RefusesBadRequestsWithASentence) {
   EXPECT_THAT(message(request_of({}, 0, 0, 5)), HasSubstr("empty"));
   EXPECT_THAT(message(request_of(std::vector<int32_t>(640, 1), 0, 0, 5)),
               HasSubstr("the prompt has 640 tokens, and a context of 640 tokens has no room"));
-  EXPECT_THAT(message(request_of(std::vector<int32_t>(5000, 1), 0, 0, 0)), HasSubstr("--ctx"));
+  EXPECT_THAT(message(request_of(std::vector<int32_t>(5000, 1), 0, 0, 0)),
+              HasSubstr("shorten it, or load the model with a larger context (--ctx, at most 1280)"));
   EXPECT_THAT(message(request_of({1, 99}, 0, 0, 5)), HasSubstr("token 99 at position 1"));
   EXPECT_THAT(message(request_of({1, -1}, 0, 0, 5)), HasSubstr("token -1"));
   EXPECT_THAT(message(request_of({1}, -2, 0, 5)), HasSubstr("temperature"));
   EXPECT_EQ(message(request_of({1}, 0, 0, 5)), "no error");
   EXPECT_EQ(message(request_of(std::vector<int32_t>(640, 1), 0, 0, 0)), "no error");
+}
+
+// A larger context would be refused.
+TEST(Loop, OffersNoLargerContextThanTheModelHas) {
+  LoopOptions all_of_it = options();
+  all_of_it.context_max = kContext;
+  Loop loop(all_of_it, 10, std::make_unique<FakeRunner>(10));
+  const Result<Completion> result = loop.run(request_of(std::vector<int32_t>(5000, 1), 0, 0, 0));
+  ASSERT_FALSE(result);
+  EXPECT_THAT(result.error().message, HasSubstr("shorten it; the model has no longer context"));
 }
 
 TEST(Loop, WhoIsToldTheEndSeesCountsWithoutTheRequest) {

@@ -123,7 +123,9 @@ Result<PulledModel> pull_model(const CatalogueEntry& entry, const PullOptions& o
   auto path = fetch_and_check(entry, models, options, observer);
   if (path) return PulledModel{.path = *std::move(path), .was_there = false};
   Error error = std::move(path).error();
-  if (error.kind == ErrorKind::kFailure) error.message += fmt::format(".\n{}", kOwnFileHint);
+  if (error.kind == ErrorKind::kFailure && !observer.stop_wanted()) {
+    error.message += fmt::format("; {}", kOwnFileHint);
+  }
   return std::unexpected(std::move(error));
 }
 

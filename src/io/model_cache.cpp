@@ -140,7 +140,7 @@ Result<std::string> resolve_model(std::string_view name_or_path) {
   if (is_file(models / entry.file)) return (models / entry.file).string();
   const std::string size =
       entry.bytes > 0 ? fmt::format(" ({})", human_bytes(entry.bytes)) : std::string();
-  return fail(fmt::format("{} is not here yet{}: fetch it with ./run pull {}. {}", entry.name, size,
+  return fail(fmt::format("{} is not here yet{}: fetch it with ./run pull {}, {}", entry.name, size,
                           entry.name, kOwnFileHint));
 }
 

@@ -18,7 +18,7 @@
 namespace minke {
 
 inline constexpr std::string_view kOwnFileHint =
-    "Or use a file of your own: ./run /path/to/any.gguf";
+    "or use a file of your own: ./run /path/to/any.gguf";
 
 // Fails when neither XDG_CACHE_HOME nor HOME gives an absolute path. Creates nothing.
 Result<std::filesystem::path> models_dir();
