@@ -25,7 +25,7 @@ class Reporter : public PullObserver {
 
   void say(const std::string& line) override {
     bar_.finish();
-    console_->err(line + "\n");
+    console_->say(line + "\n");
   }
 
   void progress(const PullProgress& now) override {
@@ -99,7 +99,7 @@ class Pull : public Command {
       MINKE_ASSIGN(entry, find_pullable(*model_));
     } else {
       const DefaultModel chosen = choose_default_model(folder, available_memory_bytes());
-      if (!chosen.reason.empty()) console->err(chosen.reason + "\n");
+      if (!chosen.reason.empty()) console->say(chosen.reason + "\n");
       entry = chosen.entry;
     }
     PullOptions options;

