@@ -51,6 +51,8 @@ missing_packages() {
   done
 }
 
+is_root() { ((EUID == 0)); }
+
 # install_packages STAMP PACKAGE...: installs what is missing, by name, and remembers in the stamp
 # that it looked.
 install_packages() {
@@ -64,11 +66,12 @@ install_packages() {
     mapfile -t missing < <(missing_packages "$@")
     if ((${#missing[@]})); then
       say "These Debian packages are needed and missing: ${missing[*]}"
-      if ((EUID != 0)); then
-        command -v sudo >/dev/null || die "only root can install them; run this as root, then again:
-  apt-get update && apt-get install -y --no-install-recommends ${missing[*]}"
+      if ! is_root; then
         as_root=(sudo)
-        [[ -t 0 ]] || as_root=(sudo -n)
+        [[ -t 0 ]] || as_root=(sudo -n) # nobody is there to type a password
+        { command -v sudo && { [[ -t 0 ]] || sudo -n true; }; } &>/dev/null ||
+          die "only root can install them; run this as root, then again:
+  apt-get update && apt-get install -y --no-install-recommends ${missing[*]}"
       fi
       agreed "Install them with apt-get?" || die "without them there is nothing to build with"
       say "Installing ${#missing[@]} packages (the log is $log) ..."

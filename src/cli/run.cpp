@@ -65,13 +65,17 @@ class Run : public Command {
       return misuse(
           fmt::format("{} needs a prompt: give PROMPT or pipe one in", raw_ ? "--raw" : "--json"));
     }
+    Result<std::string> path = model_path(model);
+    if (!path && !second_ && path.error().kind == ErrorKind::kUsage) {
+      path.error().message += "; if it is the question, give it behind a MODEL";
+    }
+    if (!path) return std::unexpected(std::move(path).error());
     OneAnswer what{.prompt = "", .raw = raw_};
     if (!chats) {
       MINKE_ASSIGN(what.prompt, whole_prompt(prompt, console));
     }
-    MINKE_ASSIGN(std::string path, model_path(model));
     MINKE_ASSIGN(const std::shared_ptr<LocalEngine> engine,
-                 load_engine(engine_, std::move(path), flags_.verbose, console));
+                 load_engine(engine_, *std::move(path), flags_.verbose, console));
     if (chats) return chat(*engine, flags_, sampling_, console);
     return answer_once(*engine, what, flags_, sampling_, console);
   }
