@@ -241,10 +241,10 @@ class Bench : public Command {
 
   std::string machine_words(const MachinePeaks& peaks) const {
     return fmt::format(
-        "{} threads, {}: reads {:.1f} GB/s, int8 {:.0f} GOP/s, bf16 {:.0f} GFLOP/s, fp32 {:.0f} "
+        "{} thread{}, {}: reads {:.1f} GB/s, int8 {:.0f} GOP/s, bf16 {:.0f} GFLOP/s, fp32 {:.0f} "
         "GFLOP/s\n",
-        threads_, isa_, peaks.read_gb_per_s, peaks.int8_gop_per_s, peaks.bf16_gflop_per_s,
-        peaks.fp32_gflop_per_s);
+        threads_, threads_ == 1 ? "" : "s", isa_, peaks.read_gb_per_s, peaks.int8_gop_per_s,
+        peaks.bf16_gflop_per_s, peaks.fp32_gflop_per_s);
   }
 
   Json as_json(const std::vector<RowResult>& results) const {
@@ -308,6 +308,15 @@ class Bench : public Command {
           result.limit.memory_bound ? "memory" : "arithmetic", result.peaks.read_gb_per_s,
           result.change > kPeaksMayMove ? fmt::format("  peaks moved {:.0f}%", 100 * result.change)
                                         : ""));
+    }
+    const auto beats_memory = [](const RowResult& r) {
+      return r.has_limit && r.limit.memory_bound && r.share() > 1;
+    };
+    if (std::ranges::any_of(results, beats_memory)) {
+      constexpr std::string_view kWhy =
+          "A share above 100%: so small a model is read from the processor's caches, and the limit "
+          "is that of the memory.";
+      console->out(fmt::format("\n{}\n", wrapped(kWhy, console->width(), 0)));
     }
   }
 

@@ -59,7 +59,8 @@ class List : public Command {
     }
     const auto print_group = [&](bool pulled, std::string_view title) {
       if (std::ranges::none_of(models, [&](const auto& m) { return m.pulled == pulled; })) return;
-      console->out(fmt::format("{}{}{}\n", style.bold, title, style.reset));
+      console->out(
+          fmt::format("{}{}{}\n", style.bold, wrapped(title, console->width(), 0), style.reset));
       console->out(fmt::format("  {}{:<{}}  {:>7}  {:>7}{}\n", style.dim, "NAME", name_width,
                                "DISK", "MEMORY", style.reset));
       for (const ListedModel& model : models) {
@@ -69,10 +70,10 @@ class List : public Command {
     print_group(true, fmt::format("On this machine ({})", folder.string()));
     if (std::ranges::any_of(models, [](const auto& m) { return m.pulled; })) console->out("\n");
     print_group(false, "To be had with minke pull NAME");
+    const std::string_view also =
+        "Also: owner/repo:file.gguf from Hugging Face, and any GGUF file by its path.";
     console->out(
-        fmt::format("\n{}Also: owner/repo:file.gguf from Hugging Face, and any GGUF file "
-                    "by its path.{}\n",
-                    style.dim, style.reset));
+        fmt::format("\n{}{}{}\n", style.dim, wrapped(also, console->width(), 0), style.reset));
   }
 
   static void print_row(const ListedModel& model, int name_width, Console* console) {

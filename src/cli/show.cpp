@@ -90,18 +90,19 @@ class Show : public Command {
     }
     MINKE_ASSIGN(const Kernels* kernels, select_kernels());
     const Result<CudaInfo> gpu = CudaDevice::probe();
+    const int threads = available_processors();
     if (json_) {
       Json device = {{"name", gpu ? Json(gpu->name) : Json()},
                      {"memory_bytes", gpu ? Json(gpu->memory_bytes) : Json()},
                      {"reason", gpu ? Json() : Json(gpu.error().message)}};
-      console->out(json_line({{"threads", available_processors()},
+      console->out(json_line({{"threads", threads},
                               {"isa", kernels->name},
                               {"free_memory_bytes", available_memory_bytes()},
                               {"gpu", std::move(device)}}));
       return {};
     }
-    console->out(fmt::format("processor  {} threads, {} kernels, {} of memory free\n",
-                             available_processors(), kernels->name,
+    console->out(fmt::format("processor  {} thread{}, {} kernels, {} of memory free\n", threads,
+                             threads == 1 ? "" : "s", kernels->name,
                              human_bytes(static_cast<int64_t>(available_memory_bytes()))));
     console->out(gpu ? fmt::format("GPU        {}, {} of memory, driver for CUDA {}.{}\n",
                                    gpu->name, human_bytes(static_cast<int64_t>(gpu->memory_bytes)),
