@@ -140,7 +140,7 @@ Tensor CudaOps::run_step(const Batch& batch, FunctionRef<Tensor()> forward) {
   const auto last = std::ranges::max_element(batch.positions);
   for (auto& [spec, table] : rope_tables_) rope_table(*spec, int64_t{*last} + 1);
   stage_batch(batch);
-  if (!recording_ || rows > kRowsRecordedMax || rows_most(batch) > kRowsFew) {
+  if (rows > kRowsRecordedMax || rows_most(batch) > kRowsFew) {
     pool_ = &storage_;
     const Tensor logits = forward();
     if (!logits.empty()) settle(logits);

@@ -32,8 +32,6 @@ class CudaOps final : public Ops {
   ~CudaOps() override;
 
   CudaDevice& device() { return *device_; }
-  // Off: every step launches kernel by kernel (for comparing, and for tools that look at kernels).
-  void set_recording(bool on) { recording_ = on; }
 
   void begin_step() override;
   Tensor run_step(const Batch& batch, FunctionRef<Tensor()> forward) override;
@@ -99,7 +97,6 @@ class CudaOps final : public Ops {
 
   std::shared_ptr<CudaDevice> device_;
   ThreadPool threads_;
-  bool recording_ = true;
   bool quantises_ = false;  // some weight is quantised
   struct KnownKernel {
     CudaKernel kernel;

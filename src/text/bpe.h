@@ -43,7 +43,6 @@ class BytePairEncoder {
 
   // The token of the word in whole_words, or -1.
   int32_t find(std::string_view word) const { return words_.find(word); }
-  bool has_byte(uint8_t byte) const { return byte_tokens_[byte] >= 0; }
 
  private:
   enum class Memo : uint8_t { kUnknown, kWhole, kParts };

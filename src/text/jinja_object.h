@@ -200,7 +200,6 @@ class Heap {
   void expect_room(size_t bytes) const;
   void take(size_t bytes);
   void give_back(size_t bytes) noexcept { live_bytes_ -= bytes; }
-  size_t live_bytes() const { return live_bytes_; }
 
   Object string(Text text);
   Object string(std::string_view template_bytes) {

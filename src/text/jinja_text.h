@@ -35,7 +35,6 @@ class Text {
   size_t size() const { return bytes_.size(); }
   bool empty() const { return bytes_.empty(); }
   const std::vector<Span>& user_spans() const { return spans_; }
-  bool has_user_data() const { return !spans_.empty(); }
   bool user_at(size_t byte) const;
 
   // Markup is what the filters safe and escape return; adding plain text to it escapes that text.

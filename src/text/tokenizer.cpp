@@ -245,7 +245,6 @@ Result<std::unique_ptr<Tokenizer>> Tokenizer::Impl::create(TokenizerSpec spec) {
   MINKE_TRY(read_special_ids(*t, spec));
   index_special_tokens(*t);
   MINKE_TRY(spec.model == "gpt2" ? create_bpe(*t, spec) : create_spm(*t, spec));
-  t->adds_eos_ = spec.add_eos.value_or(false);
   return t;
 }
 

@@ -86,7 +86,6 @@ class Tokenizer {
   std::vector<ControlMatch> find_control(std::string_view text) const;
 
   bool adds_bos() const { return adds_bos_; }
-  bool adds_eos() const { return adds_eos_; }
   std::optional<int32_t> bos() const { return bos_; }
   std::optional<int32_t> eos() const { return eos_; }
   std::optional<int32_t> pad() const { return pad_; }
@@ -119,7 +118,6 @@ class Tokenizer {
   std::vector<bool> is_control_, ends_generation_;
   std::optional<int32_t> bos_, eos_, pad_, unk_;
   bool adds_bos_ = false;
-  bool adds_eos_ = false;
   std::unique_ptr<Impl> impl_;
 };
 

@@ -37,10 +37,6 @@ __device__ inline void barrier_init(uint64_t* barrier, uint32_t arrivals) {
 __device__ inline void barrier_init_fence() {
   asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
 }
-__device__ inline void barrier_arrive(uint64_t* barrier) {
-  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier))
-               : "memory");
-}
 // Arrives, and has the phase wait for `bytes` more bytes of copies.
 __device__ inline void barrier_arrive_expect(uint64_t* barrier, uint32_t bytes) {
   asm volatile(
