@@ -1,6 +1,8 @@
 // A chat in the terminal, on minke's public API:  example_chat MODEL.gguf [SYSTEM PROMPT]
 //
 // Reasoning is shown dim; statistics follow each answer. An empty line or Ctrl-D ends it.
+#include <unistd.h>
+
 #include <cstdio>
 #include <iostream>
 #include <string>
@@ -14,12 +16,15 @@ int main(int argc, char** argv) {
   }
   minke::EngineOptions options;
   options.model = argv[1];
-  options.progress = [](std::string_view what, double fraction) {
-    std::fprintf(stderr, "\r%.*s %3.0f%%", static_cast<int>(what.size()), what.data(),
-                 100 * fraction);
-  };
+  const bool person_looks = isatty(STDERR_FILENO) == 1;
+  if (person_looks) {
+    options.progress = [](std::string_view what, double fraction) {
+      std::fprintf(stderr, "\r%.*s %3.0f%%", static_cast<int>(what.size()), what.data(),
+                   100 * fraction);
+    };
+  }
   const auto engine = minke::Engine::load(std::move(options));
-  std::fprintf(stderr, "\n");
+  if (person_looks) std::fprintf(stderr, "\n");
   if (!engine) {
     std::fprintf(stderr, "%s\n", engine.error().message.c_str());
     return 1;

@@ -1,6 +1,6 @@
 // minke's public C++ API: an Engine is a loaded model with its cache of keys and values and its
-// scheduler; a Session is one conversation on it. This header and result.h are all that is
-// installed.
+// scheduler; a Session is one conversation on it. This header and result.h are all that a program
+// includes; examples/chat.cpp is one.
 //
 //   auto engine = minke::Engine::load({.model = "model.gguf"});
 //   auto session = (*engine)->new_session({.system = "Be brief."});
