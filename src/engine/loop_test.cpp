@@ -141,8 +141,9 @@ TEST(Loop, RefusesBadRequestsWithASentence) {
   EXPECT_THAT(message(request_of({}, 0, 0, 5)), HasSubstr("empty"));
   EXPECT_THAT(message(request_of(std::vector<int32_t>(640, 1), 0, 0, 5)),
               HasSubstr("the prompt has 640 tokens, and a context of 640 tokens has no room"));
-  EXPECT_THAT(message(request_of(std::vector<int32_t>(5000, 1), 0, 0, 0)),
-              HasSubstr("shorten it, or load the model with a larger context (--ctx, at most 1280)"));
+  EXPECT_THAT(
+      message(request_of(std::vector<int32_t>(5000, 1), 0, 0, 0)),
+      HasSubstr("shorten it, or load the model with a larger context (--ctx, at most 1280)"));
   EXPECT_THAT(message(request_of({1, 99}, 0, 0, 5)), HasSubstr("token 99 at position 1"));
   EXPECT_THAT(message(request_of({1, -1}, 0, 0, 5)), HasSubstr("token -1"));
   EXPECT_THAT(message(request_of({1}, -2, 0, 5)), HasSubstr("temperature"));
