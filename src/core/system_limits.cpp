@@ -48,8 +48,9 @@ bool lists(std::string_view names, std::string_view name) {
   }
 }
 
-// The path of this process's group for `controller` ("" is version 2) in /proc/self/cgroup.
-std::optional<std::string> group_path(const std::string& root, std::string_view controller) {
+// The path of this process's group for `controller` ("" is version 2) in /proc/self/cgroup; the
+// root's where that does not say, as in containers that hide it.
+std::string group_path(const std::string& root, std::string_view controller) {
   std::ifstream file(root + "/proc/self/cgroup");
   std::string line;
   while (std::getline(file, line)) {  // "0::/user.slice", "4:cpu,cpuacct:/docker/1f..."
@@ -59,22 +60,21 @@ std::optional<std::string> group_path(const std::string& root, std::string_view 
     const std::string_view names = std::string_view(line).substr(first + 1, second - first - 1);
     if (lists(names, controller)) return line.substr(second + 1);
   }
-  return std::nullopt;
+  return "";
 }
 
 // The least that `limit_of` says of this process's group for `controller` and of those above it: a
 // limit may stand at any level.
 template <typename LimitOf>
 int64_t least_on_the_way(const std::string& root, const std::string& controller, LimitOf limit_of) {
-  std::optional<std::string> path = group_path(root, controller);
-  if (!path) return kNoLimit;
+  std::string path = group_path(root, controller);
   const std::string mount = root + "/sys/fs/cgroup" + (controller.empty() ? "" : "/" + controller);
   int64_t least = kNoLimit;
   while (true) {
-    least = std::min(least, limit_of(mount + *path));
-    const size_t slash = path->rfind('/');
+    least = std::min(least, limit_of(mount + path));
+    const size_t slash = path.rfind('/');
     if (slash == std::string::npos) return least;
-    path->resize(slash);
+    path.resize(slash);
   }
 }
 

@@ -48,6 +48,14 @@ TEST_F(SystemLimits, OfMemoryAreReadFromVersionOneGroups) {
   EXPECT_EQ(available_memory_bytes(root_), 0);
 }
 
+TEST_F(SystemLimits, AreThoseOfTheRootWhereTheGroupIsHidden) {
+  write("/sys/fs/cgroup/memory.max", "1000000\n");
+  write("/sys/fs/cgroup/memory.current", "700000\n");
+  write("/sys/fs/cgroup/cpu.max", "150000 100000\n");
+  EXPECT_EQ(available_memory_bytes(root_), 300'000);
+  EXPECT_EQ(cgroup_processors(root_), 2);
+}
+
 TEST_F(SystemLimits, SurviveNonsense) {
   write("/proc/self/cgroup", "nonsense\n0:\n0::relative\n");
   EXPECT_EQ(available_memory_bytes(root_), int64_t{4000} * 1024);
