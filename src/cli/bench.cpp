@@ -17,6 +17,7 @@
 #include "core/thread_pool.h"
 #include "io/catalogue.h"
 #include "kernels/kernels.h"
+#include "models/hf_folder.h"
 #include "models/registry.h"
 
 namespace minke::cli {
@@ -92,7 +93,7 @@ class Bench : public Command {
     }
     MINKE_ASSIGN(std::vector<const BenchRow*> rows, chosen_rows());
     MINKE_ASSIGN(const std::string path, model_path(model_));
-    MINKE_ASSIGN(const GgufFile file, GgufFile::open(path));
+    MINKE_ASSIGN(const GgufFile file, open_checkpoint(path));
     MINKE_ASSIGN(const ModelConfig config, read_config(file));
     MINKE_TRY(fit_context(config, &rows, console));
     const auto started = std::chrono::steady_clock::now();

@@ -59,6 +59,7 @@ std::unique_ptr<Command> make_pull();
 std::unique_ptr<Command> make_rm();
 std::unique_ptr<Command> make_run();
 std::unique_ptr<Command> make_show();
+std::unique_ptr<Command> make_convert();
 std::unique_ptr<Command> make_synth();
 std::unique_ptr<Command> make_tokenize();
 

@@ -37,7 +37,7 @@ void add_tensors(const GgufFile& file, ModelInfo* info) {
     info->parameters += tensor.shape.count();
     info->tensor_bytes += tensor.bytes;
     bytes[quant_name(tensor.type)] += tensor.bytes;
-    if (tensor.data == nullptr) info->complete = false;
+    if (!tensor.is_whole()) info->complete = false;
   }
   info->bytes_by_type.assign(bytes.begin(), bytes.end());
   std::ranges::stable_sort(info->bytes_by_type, std::greater{},

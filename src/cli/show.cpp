@@ -21,6 +21,7 @@
 #include "kernels/cuda/driver.h"
 #include "kernels/kernels.h"
 #include "kernels/kv_store.h"
+#include "models/hf_folder.h"
 #include "models/registry.h"
 
 namespace minke::cli {
@@ -61,7 +62,7 @@ class Show : public Command {
           "--json, or leave out --template (the JSON has the template too)");
     }
     MINKE_ASSIGN(const std::string path, model_path(model_));
-    MINKE_ASSIGN(const GgufFile file, GgufFile::open(path, {.allow_truncated_data = true}));
+    MINKE_ASSIGN(const GgufFile file, open_checkpoint(path, {.allow_truncated_data = true}));
     MINKE_ASSIGN(const ModelInfo info, model_info(file));
     MINKE_ASSIGN(const RecommendedSampling sampling, recommended_sampling(file));
     if (template_) {
@@ -153,8 +154,9 @@ class Show : public Command {
     console->out(fmt::format("{}{}{}\n", style.bold, printable(info.name, 200), style.reset));
     line(
         "file",
-        fmt::format("{} ({}, GGUF v{}{})", printable(file.path(), 400),
-                    human_bytes(static_cast<int64_t>(file.file_bytes())), file.version(),
+        fmt::format("{} ({}, {}{})", printable(file.path(), 400),
+                    human_bytes(static_cast<int64_t>(file.file_bytes())),
+                    file.is_assembled() ? "safetensors" : fmt::format("GGUF v{}", file.version()),
                     file.paths().size() > 1 ? fmt::format(", {} parts", file.paths().size()) : ""));
     line("architecture", printable(info.architecture) + (runs(info) ? "" : not_run_words()));
     line("parameters", with_commas(info.parameters) + in_words(info.parameters));
@@ -242,7 +244,7 @@ class Show : public Command {
                 {"path", file.path()},
                 {"parts", file.paths().size()},
                 {"bytes", file.file_bytes()},
-                {"gguf_version", file.version()},
+                {"gguf_version", file.is_assembled() ? Json() : Json(file.version())},
                 {"architecture", info.architecture},
                 {"runs", runs(info)},
                 {"parameters", info.parameters},

@@ -4,12 +4,12 @@
 
 #include <fmt/format.h>
 
-#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "cli/command.h"
 #include "cli/json_text.h"
 #include "cli/model_info.h"
+#include "cli/output_file.h"
 #include "cli/text_util.h"
 #include "io/catalogue.h"
 #include "io/gguf.h"
@@ -56,18 +56,7 @@ class Synth : public Command {
   }
 
   Status run(Console* console) override {
-    if (out_->empty()) return misuse("OUT is empty; give the name of a file");
-    std::error_code ignored;
-    const std::filesystem::file_status there = std::filesystem::status(*out_, ignored);
-    if (std::filesystem::exists(there) && !std::filesystem::is_regular_file(there)) {
-      return fail(
-          fmt::format("{} is {}; give the name of a file", printable(*out_, 400),
-                      std::filesystem::is_directory(there) ? "a folder" : "no regular file"));
-    }
-    if (!force_ && std::filesystem::exists(there)) {
-      return fail(fmt::format("{} exists; choose another name, or say --force to write over it",
-                              printable(*out_, 400)));
-    }
+    MINKE_TRY(check_output_file(*out_, force_));
     {
       ProgressBar bar(console);
       MINKE_TRY(write_synth({.shape = *shape_, .quant = *quant_, .seed = seed_.value_or(1)}, *out_,

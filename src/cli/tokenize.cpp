@@ -12,6 +12,7 @@
 #include "cli/text_util.h"
 #include "io/gguf.h"
 #include "models/gguf_tokenizer.h"
+#include "models/hf_folder.h"
 #include "text/tokenizer.h"
 
 namespace minke::cli {
@@ -120,7 +121,7 @@ class Tokenize : public Command {
       return misuse("--bos is about reading text and --decode about printing it: give one");
     }
     MINKE_ASSIGN(const std::string path, model_path(model_));
-    MINKE_ASSIGN(const GgufFile file, GgufFile::open(path, {.allow_truncated_data = true}));
+    MINKE_ASSIGN(const GgufFile file, open_checkpoint(path, {.allow_truncated_data = true}));
     MINKE_ASSIGN(const std::unique_ptr<Tokenizer> tokenizer, load_tokenizer(file));
     MINKE_ASSIGN(const std::string input, read_input_bytes(file_));
     if (!decode_) return encode(*tokenizer, input, console);

@@ -16,6 +16,7 @@
 #include "engine/session.h"
 #include "io/gguf.h"
 #include "models/gguf_tokenizer.h"
+#include "models/hf_folder.h"
 #include "models/registry.h"
 #include "ops/cpu_ops.h"
 #include "ops/cuda_ops.h"
@@ -376,7 +377,7 @@ Status load_weights(Parts& parts, const ModelConfig& config, const std::atomic<b
 Status load_parts(Parts& parts) {
   EngineOptions& options = parts.options;
   MINKE_TRY(check_options(options));
-  MINKE_ASSIGN(GgufFile file, GgufFile::open(options.model));
+  MINKE_ASSIGN(GgufFile file, open_checkpoint(options.model));
   parts.file = std::make_unique<GgufFile>(std::move(file));
   MINKE_ASSIGN(const ModelConfig config, read_config(*parts.file));
   // The vocabulary's tables take a tenth of a second of one processor: beside the weights, whose

@@ -172,6 +172,19 @@ Result<GgufFile> GgufFile::parse(std::span<const std::byte> bytes, std::string n
   return GgufLoader::parse(bytes, std::move(name), options);
 }
 
+Result<GgufFile> GgufFile::assemble(std::vector<std::byte> header, std::string name,
+                                    std::vector<MappedFile> maps,
+                                    const std::function<Status(GgufTensor&)>& attach) {
+  const auto kept = std::make_shared<const std::vector<std::byte>>(std::move(header));
+  MINKE_ASSIGN(GgufFile file, parse(*kept, std::move(name), {.allow_truncated_data = true}));
+  file.header_ = kept;
+  file.maps_ = std::move(maps);
+  file.file_bytes_ = 0;
+  for (const MappedFile& map : file.maps_) file.file_bytes_ += map.bytes().size();
+  for (GgufTensor& tensor : file.tensors_) MINKE_TRY(attach(tensor));
+  return file;
+}
+
 const GgufValue* GgufFile::find_value(std::string_view key) const {
   const GgufEntry* entry = find_sorted(metadata_, entries_by_key_, &GgufEntry::key, key);
   return entry == nullptr ? nullptr : &entry->value;
@@ -297,13 +310,24 @@ Status GgufFile::check_intact() const {
   return {};
 }
 
+Result<GgufBytes> GgufFile::bytes_of(const GgufTensor& tensor) {
+  CHECK(tensor.is_whole());
+  GgufBytes bytes;
+  bytes.data = tensor.data;
+  if (tensor.data != nullptr) return bytes;
+  MINKE_ASSIGN(bytes.storage, Buffer::allocate(tensor.bytes, "a tensor"));
+  bytes.data = bytes.storage.data();
+  MINKE_TRY(tensor.make({bytes.storage.data(), tensor.bytes}));
+  return bytes;
+}
+
 void GgufFile::will_need(const GgufTensor& tensor) const {
-  if (maps_.empty()) return;
+  if (maps_.empty() || tensor.data == nullptr) return;
   maps_[static_cast<size_t>(tensor.part)].will_need(tensor.offset, tensor.bytes);
 }
 
 void GgufFile::drop_pages(const GgufTensor& tensor, const std::byte* from, size_t bytes) const {
-  if (maps_.empty()) return;
+  if (maps_.empty() || tensor.data == nullptr) return;
   const auto begin = static_cast<size_t>(from - tensor.data);
   maps_[static_cast<size_t>(tensor.part)].drop(tensor.offset + begin, bytes);
 }

@@ -11,12 +11,15 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
 
+#include "core/memory.h"
 #include "core/result.h"
 #include "core/tensor.h"
 #include "io/mmap.h"
@@ -77,6 +80,17 @@ struct GgufTensor {
   size_t bytes = 0;
   int part = 0;         // index of the file of a split that holds it
   uint64_t offset = 0;  // of data in that file
+  // Of what lies elsewhere in another form (GgufFile::assemble): writes the tensor's `bytes`. There
+  // is no data then.
+  std::function<Status(std::span<std::byte>)> make;
+
+  bool is_whole() const { return data != nullptr || make != nullptr; }
+};
+
+// A tensor's bytes, and their memory where they had to be made.
+struct GgufBytes {
+  const std::byte* data = nullptr;
+  Buffer storage;
 };
 
 struct GgufOptions {
@@ -94,9 +108,16 @@ class GgufFile {
   static Result<GgufFile> parse(std::span<const std::byte> bytes, std::string name,
                                 GgufOptions options = {});
 
+  // Another checkpoint as a GGUF file would hold it: `header` is such a file's, up to its first
+  // tensor, and `attach` gives each tensor its data, which lies in `maps`, or its `make`.
+  static Result<GgufFile> assemble(std::vector<std::byte> header, std::string name,
+                                   std::vector<MappedFile> maps,
+                                   const std::function<Status(GgufTensor&)>& attach);
+
   const std::string& path() const { return paths_.front(); }  // of the first part
   std::span<const std::string> paths() const { return paths_; }
   uint32_t version() const { return version_; }
+  bool is_assembled() const { return header_ != nullptr; }
   uint64_t file_bytes() const { return file_bytes_; }  // all parts together
 
   // Metadata in the file's order (of the first part, for a split).
@@ -128,6 +149,9 @@ class GgufFile {
   std::span<const GgufTensor> tensors() const { return tensors_; }
   const GgufTensor* find(std::string_view name) const;
 
+  // The tensor's bytes, made where they do not lie in the file; for one that is whole.
+  static Result<GgufBytes> bytes_of(const GgufTensor& tensor);
+
   // Fails once a part was cut short by another program, or its disk failed: what was read since
   // then is zeros. Whoever has read from tensors or metadata asks before using what he read.
   Status check_intact() const;
@@ -147,7 +171,8 @@ class GgufFile {
                                     std::string_view expected) const;
 
   std::vector<std::string> paths_;
-  std::vector<MappedFile> maps_;  // empty after parse()
+  std::vector<MappedFile> maps_;                          // empty after parse()
+  std::shared_ptr<const std::vector<std::byte>> header_;  // after assemble()
   uint32_t version_ = 0;
   uint64_t file_bytes_ = 0;
   std::vector<GgufEntry> metadata_;

@@ -1,5 +1,7 @@
 #include "io/gguf_writer.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -20,7 +22,7 @@ uint64_t aligned(uint64_t bytes) {
 
 Result<GgufWriter> GgufWriter::create(const std::string& path) {
   MINKE_ASSIGN(OutputFile file, OutputFile::create(path));
-  return GgufWriter(std::move(file));
+  return GgufWriter(std::optional(std::move(file)));
 }
 
 void GgufWriter::append(const void* bytes, size_t count) {
@@ -132,7 +134,7 @@ void GgufWriter::add_tensor(std::string_view name, QuantType type, const Shape& 
   data_bytes_ = aligned(data_bytes_ + bytes);
 }
 
-Status GgufWriter::begin_data() {
+std::vector<std::byte> GgufWriter::header() {
   CHECK_EQ(data_start_, 0u);
   std::vector<std::byte> values;
   values.swap(metadata_);
@@ -156,10 +158,10 @@ Status GgufWriter::begin_data() {
   }
   metadata_.resize(aligned(metadata_.size()));
   data_start_ = metadata_.size();
-  MINKE_TRY(file_.write(metadata_));
-  metadata_ = {};
-  return {};
+  return std::move(metadata_);
 }
+
+Status GgufWriter::begin_data() { return file_->write(header()); }
 
 Status GgufWriter::write(std::span<const std::byte> bytes) {
   CHECK_GT(data_start_, 0u);
@@ -167,11 +169,11 @@ Status GgufWriter::write(std::span<const std::byte> bytes) {
   CHECK_LT(current_, tensors_.size());
   const uint64_t size = tensors_[current_].bytes;
   CHECK_LE(bytes.size(), size - written_);
-  MINKE_TRY(file_.write(bytes));
+  MINKE_TRY(file_->write(bytes));
   written_ += bytes.size();
   if (written_ < size) return {};
   static constexpr std::array<std::byte, kAlignment> kZeros{};
-  MINKE_TRY(file_.write(std::span(kZeros).first(aligned(size) - size)));
+  MINKE_TRY(file_->write(std::span(kZeros).first(aligned(size) - size)));
   ++current_;
   written_ = 0;
   return {};
@@ -180,12 +182,44 @@ Status GgufWriter::write(std::span<const std::byte> bytes) {
 Status GgufWriter::finish() {
   CHECK_GT(data_start_, 0u);
   CHECK_EQ(current_, tensors_.size());
-  return file_.commit();
+  return file_->commit();
 }
 
 uint64_t GgufWriter::bytes_total() const {
   CHECK_GT(data_start_, 0u);
   return data_start_ + data_bytes_;
+}
+
+Status copy_gguf(const GgufFile& from, const std::string& path,
+                 const std::function<void(double)>& progress) {
+  MINKE_ASSIGN(GgufWriter writer, GgufWriter::create(path));
+  for (const GgufEntry& entry : from.metadata()) {
+    // Of a split, which the copy is not.
+    if (!entry.key.starts_with("split.")) writer.set_value(entry.key, entry.value);
+  }
+  for (const GgufTensor& tensor : from.tensors()) {
+    if (!tensor.is_whole()) {
+      return fail(fmt::format("{}: the data of tensor '{}' lies beyond the end of the file",
+                              from.path(), tensor.name));
+    }
+    writer.add_tensor(tensor.name, tensor.type, tensor.shape);
+  }
+  MINKE_TRY(writer.begin_data());
+  uint64_t written = 0;
+  for (const GgufTensor& tensor : from.tensors()) {
+    from.will_need(tensor);
+    MINKE_ASSIGN(const GgufBytes bytes, GgufFile::bytes_of(tensor));
+    MINKE_TRY(writer.write({bytes.data, tensor.bytes}));
+    from.drop_pages(tensor);
+    written += tensor.bytes;
+    if (progress) {
+      progress(static_cast<double>(written) / static_cast<double>(writer.bytes_total()));
+    }
+  }
+  MINKE_TRY(from.check_intact());
+  MINKE_TRY(writer.finish());
+  if (progress) progress(1.0);
+  return {};
 }
 
 }  // namespace minke

@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -34,6 +35,8 @@ class GgufWriter {
   static constexpr uint64_t kAlignment = 32;
 
   static Result<GgufWriter> create(const std::string& path);
+  // Without a file: for what header() makes.
+  static GgufWriter without_file() { return GgufWriter(std::nullopt); }
 
   // Metadata in the order of the calls; a key may be set once (CHECK).
   void set_uint32(std::string_view key, uint32_t value);
@@ -51,6 +54,8 @@ class GgufWriter {
   // Outermost dimension first; the last must be a multiple of the type's block size (CHECK).
   void add_tensor(std::string_view name, QuantType type, const Shape& shape);
 
+  // Metadata and table as they stand in the file, from its first byte to the first tensor.
+  std::vector<std::byte> header();
   // Ends the metadata and the table.
   Status begin_data();
   // The next bytes of the tensors' data, in the table's order; padding between tensors is added
@@ -69,13 +74,13 @@ class GgufWriter {
     uint64_t bytes;
     uint64_t offset;
   };
-  explicit GgufWriter(OutputFile file) : file_(std::move(file)) {}
+  explicit GgufWriter(std::optional<OutputFile> file) : file_(std::move(file)) {}
   void begin_value(std::string_view key, GgufType type);
   void begin_array(std::string_view key, GgufType element, uint64_t count);
   void append(const void* bytes, size_t count);
   void append_text(std::string_view value);
 
-  OutputFile file_;
+  std::optional<OutputFile> file_;
   std::vector<std::string> keys_;
   std::vector<std::byte> metadata_;
   std::vector<Entry> tensors_;
@@ -84,5 +89,9 @@ class GgufWriter {
   uint64_t data_start_ = 0;  // 0 until begin_data()
   uint64_t data_bytes_ = 0;
 };
+
+// All of `from`, as one file.
+Status copy_gguf(const GgufFile& from, const std::string& path,
+                 const std::function<void(double)>& progress = {});
 
 }  // namespace minke

@@ -121,7 +121,11 @@ Result<std::string> resolve_model(std::string_view name_or_path) {
   if (is_file(path)) return path.string();
   const fs::file_status status = fs::status(path, error);
   if (fs::is_directory(status)) {
-    return fail(fmt::format("{} is a folder: give the path of a .gguf file in it", name_or_path));
+    if (is_file(path / "config.json")) return path.string();
+    return fail(
+        fmt::format("{} is a folder without config.json: give the path of a .gguf file in it, "
+                    "or a folder of Hugging Face's",
+                    name_or_path));
   }
   if (fs::exists(status)) {
     return fail(

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "models/hf_folder.h"
 #include "models/registry.h"
 #include "ops/cpu_ops.h"
 
@@ -33,7 +34,7 @@ class ForwardModel {
       : ForwardModel(path, std::make_unique<CpuOps>(kernels, threads), dtype) {}
   ForwardModel(const std::string& path, std::unique_ptr<Ops> ops, KvDtype dtype = KvDtype::kBF16)
       : ops_(std::move(ops)) {
-    auto file = GgufFile::open(path);
+    auto file = open_checkpoint(path);
     EXPECT_TRUE(file.has_value()) << (file ? "" : file.error().message);
     file_ = std::make_unique<GgufFile>(*std::move(file));
     auto model = load_model(*file_, *ops_, {});

@@ -94,13 +94,13 @@ Status read_rope(const GgufFile& file, const Keys& keys, int64_t rotary_most, Mo
   const GgufTensor* factors = file.find("rope_freqs.weight");
   if (factors == nullptr) return {};
   const auto pairs = static_cast<int64_t>(config.rope.frequencies.size());
-  if (factors->type != QuantType::kF32 || factors->shape.count() != pairs ||
-      factors->data == nullptr) {
+  if (factors->type != QuantType::kF32 || factors->shape.count() != pairs || !factors->is_whole()) {
     return fail(fmt::format("{}: tensor 'rope_freqs.weight' is {} {}, expected F32 [{}]",
                             file.path(), quant_name(factors->type), factors->shape.str(), pairs));
   }
   std::vector<float> values(static_cast<size_t>(pairs));
-  quant_format(QuantType::kF32).decode(factors->data, values.data(), pairs);
+  MINKE_ASSIGN(const GgufBytes bytes, GgufFile::bytes_of(*factors));
+  quant_format(QuantType::kF32).decode(bytes.data, values.data(), pairs);
   for (float value : values) {
     if (!(value > 1e-6F && value < 1e6F)) {
       return fail(fmt::format("{}: tensor 'rope_freqs.weight' holds {}, expected positive factors",

@@ -9,16 +9,26 @@
 #include <thread>
 #include <vector>
 
+#include "models/hf_tokenizer.h"
 #include "text/tokenizer_golden.h"
 
 namespace minke {
 namespace {
 
-// The real tokenizers: model files, and vocabulary-only ones that
-// tests/golden/make_tokenizer_golden.py makes of tokenizer.json files.
+// The real tokenizers: of model files, and of Hugging Face's tokenizer.json in a folder of the
+// name.
 std::unique_ptr<Tokenizer> load(const std::string& name) {
   const char* folder = std::getenv("MINKE_TEST_MODELS");
   if (!folder) return nullptr;
+  if (const std::string path = fmt::format("{}/{}", folder, name);
+      std::filesystem::exists(path + "/tokenizer.json")) {
+    auto spec = read_hf_tokenizer(path);
+    EXPECT_TRUE(spec.has_value()) << spec.error().message;
+    if (!spec) return nullptr;
+    auto tokenizer = Tokenizer::create(*std::move(spec));
+    EXPECT_TRUE(tokenizer.has_value()) << tokenizer.error().message;
+    return tokenizer ? *std::move(tokenizer) : nullptr;
+  }
   for (const char* suffix : {".gguf", "-tokenizer.gguf"}) {
     const std::string path = fmt::format("{}/{}{}", folder, name, suffix);
     if (!std::filesystem::exists(path)) continue;

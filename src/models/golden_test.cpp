@@ -21,11 +21,8 @@ const std::string kGolden = std::string(MINKE_SOURCE_DIR) + "/tests/golden/";
 
 class TinyGolden : public testing::TestWithParam<const char*> {};
 
-// fp32 weights; what differs is that keys and values are rounded to bf16 in the cache.
-TEST_P(TinyGolden, LogitsMatchTransformers) {
-  const std::string base = kGolden + "tiny/" + GetParam();
-  const nlohmann::json golden = read_json(base + ".json");
-  ForwardModel model(base + ".gguf", *available_kernels().back(), 2);
+void expect_logits(const std::string& path, const nlohmann::json& golden, double tolerance) {
+  ForwardModel model(path, *available_kernels().back(), 2);
   const auto ids = golden["ids"].get<std::vector<int32_t>>();
   const std::vector<float> logits = model.in_chunks(ids, 64, {1, 0, 2});
   const auto positions = golden["positions"].get<std::vector<size_t>>();
@@ -43,9 +40,15 @@ TEST_P(TinyGolden, LogitsMatchTransformers) {
       worst = std::max(worst, std::abs(got - want[token]));
     }
   }
+  EXPECT_LT(std::sqrt(errors / squares), tolerance) << "largest difference " << worst;
+}
+
+// fp32 weights; what differs is that keys and values are rounded to bf16 in the cache.
+TEST_P(TinyGolden, LogitsMatchTransformers) {
+  const std::string base = kGolden + "tiny/" + GetParam();
   // bf16 keys are off by up to 2^-9, which these random models, with their large scores, show as
   // 0.4 to 1.1%; a wrong frequency, bias or head shows as 10% and more.
-  EXPECT_LT(std::sqrt(errors / squares), 0.015) << "largest difference " << worst;
+  expect_logits(base + ".gguf", read_json(base + ".json"), 0.015);
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, TinyGolden,
@@ -54,6 +57,24 @@ INSTANTIATE_TEST_SUITE_P(Models, TinyGolden,
                                          "qwen2", "qwen2-untied", "qwen2-yarn", "qwen3", "qwen3moe",
                                          "deepseek-v2-lite", "deepseek-v2", "deepseek-v3",
                                          "deepseek-v3-yarn"),
+                         [](const auto& set) {
+                           std::string name = set.param;
+                           std::ranges::replace(name, '-', '_');
+                           return name;
+                         });
+
+class FolderGolden : public testing::TestWithParam<const char*> {};
+
+// Folders of Hugging Face's, with weights in BF16 and FP8: activations are rounded to bf16 before
+// each product besides.
+TEST_P(FolderGolden, LogitsMatchTransformers) {
+  const std::string folder = kGolden + "hf/" + GetParam();
+  expect_logits(folder, read_json(folder + "/golden.json"), 0.03);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, FolderGolden,
+                         testing::Values("llama", "llama3", "qwen3moe", "deepseek-v2-lite",
+                                         "deepseek-v3-fp8"),
                          [](const auto& set) {
                            std::string name = set.param;
                            std::ranges::replace(name, '-', '_');

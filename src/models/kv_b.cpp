@@ -36,12 +36,13 @@ Status take_half(const GgufFile& file, const GgufTensor& source, const LatentCon
     return fail(fmt::format("{}: tensor '{}' is {} {}, expected {}", file.path(), source.name,
                             format.name, source.shape.str(), expected.str()));
   }
-  if (source.data == nullptr) {
+  if (!source.is_whole()) {
     return fail(
         fmt::format("{}: the data of tensor '{}' lies beyond the end of the file; is the "
                     "download complete?",
                     file.path(), source.name));
   }
+  MINKE_ASSIGN(const GgufBytes bytes, GgufFile::bytes_of(source));
   weight.type = kv_b_type(source, weight);
   const size_t row = row_bytes(source.type, latent.kv_rank);
   const size_t out_row = row_bytes(weight.type, weight.in_dim());
@@ -52,16 +53,16 @@ Status take_half(const GgufFile& file, const GgufTensor& source, const LatentCon
   if (weight.name.ends_with(kValues)) {
     for (int64_t head = 0; head < heads; ++head) {
       const int64_t first = head * head_rows + latent.nope_dim;
-      const size_t bytes = static_cast<size_t>(latent.value_dim) * row;
-      std::memcpy(out + static_cast<size_t>(head) * bytes,
-                  source.data + static_cast<size_t>(first) * row, bytes);
+      const size_t half = static_cast<size_t>(latent.value_dim) * row;
+      std::memcpy(out + static_cast<size_t>(head) * half,
+                  bytes.data + static_cast<size_t>(first) * row, half);
     }
     return {};
   }
   std::vector<float> keys(static_cast<size_t>(latent.nope_dim * latent.kv_rank));
   std::vector<float> turned(static_cast<size_t>(latent.nope_dim));
   for (int64_t head = 0; head < heads; ++head) {
-    format.decode(source.data + static_cast<size_t>(head * head_rows) * row, keys.data(),
+    format.decode(bytes.data + static_cast<size_t>(head * head_rows) * row, keys.data(),
                   static_cast<int64_t>(keys.size()));
     for (int64_t k = 0; k < latent.kv_rank; ++k, out += out_row) {
       for (int64_t d = 0; d < latent.nope_dim; ++d) {

@@ -47,7 +47,7 @@ Result<const GgufTensor*> matching_tensor(const GgufFile& file, const Weight& we
     return fail(fmt::format("{}: tensor '{}' is {}, expected {}", file.path(), weight.name,
                             tensor->shape.str(), weight.shape.str()));
   }
-  if (tensor->data == nullptr) {
+  if (!tensor->is_whole()) {
     return fail(
         fmt::format("{}: the data of tensor '{}' lies beyond the end of the file; is the "
                     "download complete?",
@@ -65,7 +65,8 @@ Status load_vector(const GgufFile& file, const GgufTensor& tensor, Weight& weigh
   }
   MINKE_ASSIGN(weight.storage, Buffer::allocate(count * sizeof(float), weight.name.c_str()));
   auto* values = reinterpret_cast<float*>(weight.storage.data());
-  quant_format(tensor.type).decode(tensor.data, values, weight.shape.count());
+  MINKE_ASSIGN(const GgufBytes bytes, GgufFile::bytes_of(tensor));
+  quant_format(tensor.type).decode(bytes.data, values, weight.shape.count());
   weight.type = QuantType::kF32;
   weight.rows = weight.storage.data();
   for (size_t i = 0; i < count; ++i) {
@@ -211,13 +212,22 @@ Result<std::unique_ptr<Model>> load_model(const GgufFile& file, Ops& ops,
         MINKE_TRY(ops.prepare(weight, true));
       } else {
         weight.type = tensor->type;
-        weight.rows = tensor->data;
+        MINKE_ASSIGN(GgufBytes bytes, GgufFile::bytes_of(*tensor));
+        weight.rows = bytes.data;
+        weight.storage = std::move(bytes.storage);
+        const bool made = weight.storage.data() != nullptr;
         read_ahead.advance(done);
-        weight.was_read = [&](const std::byte* from, size_t bytes) {
-          file.drop_pages(*tensor, from, bytes);
-        };
+        if (!made) {
+          weight.was_read = [&](const std::byte* from, size_t count) {
+            file.drop_pages(*tensor, from, count);
+          };
+        }
         const Status prepared = ops.prepare(weight, model->keeps_rows(weight));
         weight.was_read = nullptr;
+        if (made && !model->keeps_rows(weight)) {
+          weight.storage = Buffer();
+          weight.rows = nullptr;
+        }
         if (!prepared) {
           return fail(fmt::format("{}: {}", file.path(), prepared.error().message));
         }

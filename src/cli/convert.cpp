@@ -1,0 +1,76 @@
+// minke convert MODEL OUT: a folder of Hugging Face's as one GGUF file.
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "cli/command.h"
+#include "cli/json_text.h"
+#include "cli/model_info.h"
+#include "cli/output_file.h"
+#include "cli/text_util.h"
+#include "io/catalogue.h"
+#include "io/gguf_writer.h"
+#include "models/hf_folder.h"
+#include "models/registry.h"
+
+namespace minke::cli {
+
+namespace {
+
+class Convert : public Command {
+ public:
+  CommandText text() const override {
+    return {
+        .name = "convert",
+        .summary = "Write a Hugging Face folder as one GGUF file",
+        .description =
+            "Reads config.json, tokenizer.json and the safetensors of a folder and writes a GGUF "
+            "file of the same weights: F32, F16 and BF16 as they are, FP8 as BF16. minke runs "
+            "such a folder without this; other programs want the file.",
+        .examples = {{"minke convert ~/models/DeepSeek-V2-Lite v2-lite.gguf", "one file of it"}}};
+  }
+
+  void declare(OptionList* options) override {
+    options->positional("FOLDER", ValueKind::kFile, "The folder, with config.json", &folder_)
+        .required = true;
+    options->positional("OUT", ValueKind::kFile, "The file to write", &out_).required = true;
+    options->flag("--force", "Write over a file that exists", &force_);
+    options->flag("--json", "Print {\"path\", \"bytes\", \"parameters\"}", &json_);
+  }
+
+  Status run(Console* console) override {
+    MINKE_TRY(check_output_file(*out_, force_));
+    if (!std::filesystem::is_directory(*folder_)) {
+      return fail(fmt::format("{} is no folder; expected one of Hugging Face's, with config.json",
+                              printable(*folder_, 400)));
+    }
+    MINKE_ASSIGN(const GgufFile from, open_checkpoint(*folder_));
+    MINKE_TRY(read_config(from));
+    {
+      ProgressBar bar(console);
+      MINKE_TRY(copy_gguf(from, *out_, [&bar](double done) { bar.update("writing", done); }));
+    }
+    MINKE_ASSIGN(const GgufFile file, GgufFile::open(*out_));
+    MINKE_ASSIGN(const ModelInfo info, model_info(file));
+    if (json_) {
+      console->out(json_line(
+          {{"path", *out_}, {"bytes", file.file_bytes()}, {"parameters", info.parameters}}));
+    } else {
+      console->out(fmt::format("{}: {}, {} parameters\n", *out_,
+                               human_bytes(static_cast<int64_t>(file.file_bytes())),
+                               with_commas(info.parameters)));
+    }
+    return {};
+  }
+
+ private:
+  std::optional<std::string> folder_, out_;
+  bool force_ = false, json_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_convert() { return std::make_unique<Convert>(); }
+
+}  // namespace minke::cli

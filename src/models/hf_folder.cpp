@@ -1,0 +1,653 @@
+#include "models/hf_folder.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <charconv>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <map>
+#include <numbers>
+#include <optional>
+
+#include "core/float_bits.h"
+#include "io/gguf_writer.h"
+#include "io/json_file.h"
+#include "io/safetensors.h"
+#include "models/hf_tokenizer.h"
+
+namespace minke {
+namespace {
+
+using Json = nlohmann::json;
+
+// --- config.json
+// -----------------------------------------------------------------------------------
+
+// Values of an object of config.json, by the names that Hugging Face gives them.
+class Config {
+ public:
+  Config(const Json& json, std::string path) : json_(json), path_(std::move(path)) {}
+
+  bool has(const char* key) const { return json_.contains(key) && !json_[key].is_null(); }
+  Result<int64_t> count(const char* key, int64_t low, int64_t high) const {
+    const int64_t value =
+        has(key) && json_[key].is_number_integer() ? json_[key].get<int64_t>() : -1;
+    if (value < low || value > high) {
+      return fail(fmt::format("{}: '{}' is {}, expected a whole number from {} to {}", path_, key,
+                              has(key) ? json_[key].dump().substr(0, 60) : "missing", low, high));
+    }
+    return value;
+  }
+  Result<int64_t> count_or(const char* key, int64_t fallback, int64_t low, int64_t high) const {
+    if (!has(key)) return fallback;
+    return count(key, low, high);
+  }
+  Result<double> number_or(const char* key, double fallback) const {
+    if (!has(key)) return fallback;
+    if (!json_[key].is_number()) {
+      return fail(fmt::format("{}: '{}' is {}, expected a number", path_, key,
+                              json_[key].dump().substr(0, 60)));
+    }
+    return json_[key].get<double>();
+  }
+  bool flag(const char* key) const { return has(key) && json_[key] == true; }
+  std::string text(const char* key) const {
+    return has(key) && json_[key].is_string() ? json_[key].get<std::string>() : std::string();
+  }
+  // An object inside; empty when there is none.
+  Config inner(const char* key) const {
+    static const Json nothing = Json::object();
+    return {has(key) && json_[key].is_object() ? json_[key] : nothing, path_ + ", " + key};
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  const Json& json_;
+  std::string path_;
+};
+
+struct Family {
+  const char* model_type;    // Hugging Face's
+  const char* architecture;  // GGUF's
+};
+constexpr Family kFamilies[] = {{"llama", "llama"},           {"qwen2", "qwen2"},
+                                {"qwen3", "qwen3"},           {"qwen3_moe", "qwen3moe"},
+                                {"deepseek_v2", "deepseek2"}, {"deepseek_v3", "deepseek2"}};
+
+// What the rest needs to know of the model.
+struct Facts {
+  std::string architecture;
+  int64_t layers = 0;
+  int64_t heads = 0, kv_heads = 0, head_dim = 0;
+  int64_t experts = 0;
+  int64_t vocab_size = 0;
+  bool tied = false;
+  double rope_base = 10000.0;
+  bool llama3_rope = false;
+  double llama3_factor = 1, llama3_low = 1, llama3_high = 4, llama3_original = 8192;
+};
+
+// Keys of the architecture at hand.
+class Keys {
+ public:
+  Keys(GgufWriter& writer, std::string architecture)
+      : writer_(writer), architecture_(std::move(architecture)) {}
+  void set(std::string_view name, int64_t value) {
+    writer_.set_uint32(key(name), static_cast<uint32_t>(value));
+  }
+  void set(std::string_view name, double value) {
+    writer_.set_float32(key(name), static_cast<float>(value));
+  }
+  void set_flag(std::string_view name, bool value) { writer_.set_boolean(key(name), value); }
+  void set_text(std::string_view name, std::string_view value) {
+    writer_.set_text(key(name), value);
+  }
+
+ private:
+  std::string key(std::string_view name) const { return fmt::format("{}.{}", architecture_, name); }
+  GgufWriter& writer_;
+  std::string architecture_;
+};
+
+Status write_rope(const Config& config, Keys& keys, Facts& facts) {
+  // Newer folders keep the base with the scaling.
+  const Config scaling =
+      config.inner(config.has("rope_parameters") ? "rope_parameters" : "rope_scaling");
+  MINKE_ASSIGN(facts.rope_base, config.number_or("rope_theta", 10000.0));
+  MINKE_ASSIGN(facts.rope_base, scaling.number_or("rope_theta", facts.rope_base));
+  keys.set("rope.freq_base", facts.rope_base);
+  const std::string type =
+      scaling.has("rope_type") ? scaling.text("rope_type") : scaling.text("type");
+  if (type.empty() || type == "default") return {};
+  MINKE_ASSIGN(const double factor, scaling.number_or("factor", 1.0));
+  MINKE_ASSIGN(const int64_t context, config.count("max_position_embeddings", 1, 1 << 28));
+  MINKE_ASSIGN(const double original,
+               scaling.number_or("original_max_position_embeddings", static_cast<double>(context)));
+  if (type == "llama3") {
+    facts.llama3_rope = true;
+    facts.llama3_factor = factor;
+    facts.llama3_original = original;
+    MINKE_ASSIGN(facts.llama3_low, scaling.number_or("low_freq_factor", 1.0));
+    MINKE_ASSIGN(facts.llama3_high, scaling.number_or("high_freq_factor", 4.0));
+    return {};
+  }
+  if (type != "linear" && type != "yarn") {
+    return fail(fmt::format("{}: the type is '{}', expected default, linear, yarn or llama3",
+                            scaling.path(), type));
+  }
+  keys.set_text("rope.scaling.type", type);
+  keys.set("rope.scaling.factor", factor);
+  if (type == "linear") return {};
+  keys.set("rope.scaling.original_context_length", static_cast<int64_t>(original));
+  MINKE_ASSIGN(const double fast, scaling.number_or("beta_fast", 32.0));
+  MINKE_ASSIGN(const double slow, scaling.number_or("beta_slow", 1.0));
+  keys.set("rope.scaling.yarn_beta_fast", fast);
+  keys.set("rope.scaling.yarn_beta_slow", slow);
+  if (scaling.has("attention_factor")) {
+    // There the whole product, here what multiplies the paper's.
+    MINKE_ASSIGN(const double whole, scaling.number_or("attention_factor", 1.0));
+    keys.set("rope.scaling.attn_factor", whole / (0.1 * std::log(factor) + 1.0));
+  }
+  if (facts.architecture == "deepseek2") {
+    MINKE_ASSIGN(const double mscale, scaling.number_or("mscale_all_dim", 0.0));
+    keys.set("rope.scaling.yarn_log_multiplier", 0.1 * mscale);
+  }
+  return {};
+}
+
+Status write_mixture(const Config& config, Keys& keys, Facts& facts) {
+  const bool qwen = facts.architecture == "qwen3moe";
+  // transformers 5 writes num_local_experts for what the models' own files call num_experts.
+  const char* key = !qwen                       ? "n_routed_experts"
+                    : config.has("num_experts") ? "num_experts"
+                                                : "num_local_experts";
+  MINKE_ASSIGN(facts.experts, config.count(key, 1, 1 << 14));
+  MINKE_ASSIGN(const int64_t used, config.count("num_experts_per_tok", 1, facts.experts));
+  MINKE_ASSIGN(const int64_t width, config.count("moe_intermediate_size", 1, 1 << 22));
+  keys.set("expert_count", facts.experts);
+  keys.set("expert_used_count", used);
+  keys.set("expert_feed_forward_length", width);
+  keys.set_flag("expert_weights_norm", config.flag("norm_topk_prob"));
+  if (qwen) return {};
+  MINKE_ASSIGN(const int64_t shared, config.count_or("n_shared_experts", 0, 0, 1 << 10));
+  MINKE_ASSIGN(const int64_t dense, config.count_or("first_k_dense_replace", 0, 0, facts.layers));
+  MINKE_ASSIGN(const int64_t groups, config.count_or("n_group", 1, 1, facts.experts));
+  MINKE_ASSIGN(const int64_t groups_used, config.count_or("topk_group", 1, 1, groups));
+  MINKE_ASSIGN(const double scale, config.number_or("routed_scaling_factor", 1.0));
+  const bool v3 = config.text("model_type") == "deepseek_v3";
+  const std::string scoring = config.text("scoring_func");
+  keys.set("expert_shared_count", shared);
+  keys.set("leading_dense_block_count", dense);
+  keys.set("expert_group_count", groups);
+  keys.set("expert_group_used_count", groups_used);
+  keys.set("expert_weights_scale", scale);
+  keys.set("expert_gating_func", int64_t{scoring == "sigmoid" || (scoring.empty() && v3) ? 2 : 1});
+  return {};
+}
+
+Status write_latent(const Config& config, Keys& keys, Facts& facts) {
+  MINKE_ASSIGN(const int64_t q_rank, config.count_or("q_lora_rank", 0, 0, 1 << 16));
+  MINKE_ASSIGN(const int64_t kv_rank, config.count("kv_lora_rank", 2, 1 << 16));
+  MINKE_ASSIGN(const int64_t nope, config.count("qk_nope_head_dim", 2, 1 << 14));
+  MINKE_ASSIGN(const int64_t rope, config.count("qk_rope_head_dim", 2, 1 << 14));
+  MINKE_ASSIGN(const int64_t value, config.count("v_head_dim", 2, 1 << 14));
+  if (q_rank > 0) keys.set("attention.q_lora_rank", q_rank);
+  keys.set("attention.kv_lora_rank", kv_rank);
+  keys.set("attention.key_length", nope + rope);
+  keys.set("attention.value_length", value);
+  keys.set("rope.dimension_count", rope);
+  facts.head_dim = rope;
+  return {};
+}
+
+Result<Facts> write_config(const Config& config, const std::string& name, GgufWriter& writer) {
+  const std::string type = config.text("model_type");
+  const auto* family = std::ranges::find(kFamilies, type, &Family::model_type);
+  if (family == std::end(kFamilies)) {
+    std::string known;
+    for (const Family& one : kFamilies)
+      known += fmt::format("{}{}", known.empty() ? "" : ", ", one.model_type);
+    return fail(
+        fmt::format("{}: the model_type is '{}'; minke knows {}", config.path(), type, known));
+  }
+  Facts facts;
+  facts.architecture = family->architecture;
+  writer.set_text("general.architecture", facts.architecture);
+  writer.set_text("general.name", name);
+  Keys keys(writer, facts.architecture);
+  MINKE_ASSIGN(facts.layers, config.count("num_hidden_layers", 1, 1000));
+  MINKE_ASSIGN(const int64_t dim, config.count("hidden_size", 1, 1 << 20));
+  MINKE_ASSIGN(facts.heads, config.count("num_attention_heads", 1, 1 << 14));
+  MINKE_ASSIGN(facts.kv_heads, config.count_or("num_key_value_heads", facts.heads, 1, facts.heads));
+  MINKE_ASSIGN(facts.vocab_size, config.count("vocab_size", 1, 1 << 24));
+  MINKE_ASSIGN(const int64_t ffn, config.count("intermediate_size", 1, 1 << 22));
+  MINKE_ASSIGN(const int64_t context, config.count("max_position_embeddings", 1, 1 << 28));
+  MINKE_ASSIGN(const double epsilon, config.number_or("rms_norm_eps", 1e-6));
+  facts.tied = config.flag("tie_word_embeddings");
+  keys.set("block_count", facts.layers);
+  keys.set("context_length", context);
+  keys.set("embedding_length", dim);
+  keys.set("feed_forward_length", ffn);
+  keys.set("attention.head_count", facts.heads);
+  keys.set("attention.head_count_kv", facts.kv_heads);
+  keys.set("attention.layer_norm_rms_epsilon", epsilon);
+  keys.set("vocab_size", facts.vocab_size);
+  if (facts.architecture == "deepseek2") {
+    MINKE_TRY(write_latent(config, keys, facts));
+    MINKE_TRY(write_mixture(config, keys, facts));
+  } else {
+    MINKE_ASSIGN(facts.head_dim, config.count_or("head_dim", dim / facts.heads, 2, 1 << 14));
+    keys.set("attention.key_length", facts.head_dim);
+    keys.set("attention.value_length", facts.head_dim);
+    keys.set("rope.dimension_count", facts.head_dim);
+    if (facts.architecture == "qwen3moe") MINKE_TRY(write_mixture(config, keys, facts));
+  }
+  MINKE_TRY(write_rope(config, keys, facts));
+  return facts;
+}
+
+// --- Tokenizer and sampling
+// ------------------------------------------------------------------------
+
+Status write_tokenizer(const std::string& folder, const Config& generation, const Facts& facts,
+                       GgufWriter& writer) {
+  MINKE_ASSIGN(const TokenizerSpec spec, read_hf_tokenizer(folder, facts.vocab_size));
+  writer.set_text("tokenizer.ggml.model", spec.model);
+  writer.set_text("tokenizer.ggml.pre", spec.pre);
+  writer.set_texts("tokenizer.ggml.tokens", spec.tokens);
+  writer.set_int32s("tokenizer.ggml.token_type", spec.types);
+  writer.set_texts("tokenizer.ggml.merges", spec.merges);
+  const auto set_id = [&](const char* key, std::optional<int32_t> id) {
+    if (id) writer.set_uint32(key, static_cast<uint32_t>(*id));
+  };
+  set_id("tokenizer.ggml.bos_token_id", spec.bos);
+  set_id("tokenizer.ggml.eos_token_id", spec.eos);
+  set_id("tokenizer.ggml.padding_token_id", spec.pad);
+  if (spec.add_bos) writer.set_boolean("tokenizer.ggml.add_bos_token", *spec.add_bos);
+  if (spec.add_eos) writer.set_boolean("tokenizer.ggml.add_eos_token", *spec.add_eos);
+  MINKE_ASSIGN(const std::string chat_template, read_hf_chat_template(folder));
+  if (!chat_template.empty()) writer.set_text("tokenizer.chat_template", chat_template);
+
+  const auto set_number = [&](const char* from, const char* to) -> Status {
+    if (!generation.has(from)) return {};
+    MINKE_ASSIGN(const double value, generation.number_or(from, 0.0));
+    writer.set_float32(to, static_cast<float>(value));
+    return {};
+  };
+  MINKE_TRY(set_number("temperature", "general.sampling.temp"));
+  MINKE_TRY(set_number("top_p", "general.sampling.top_p"));
+  MINKE_TRY(set_number("min_p", "general.sampling.min_p"));
+  if (generation.has("top_k")) {
+    MINKE_ASSIGN(const int64_t top_k, generation.count("top_k", 0, 1'000'000));
+    writer.set_int32("general.sampling.top_k", static_cast<int32_t>(top_k));
+  }
+  return {};
+}
+
+// --- Tensors
+// ---------------------------------------------------------------------------------------
+
+constexpr int64_t kScaleBlock = 128;  // FP8's: a scale for so many rows and columns
+
+float fp8_value(std::byte code) {
+  const auto bits = static_cast<unsigned>(code);
+  const unsigned exponent = bits >> 3 & 15;
+  const unsigned mantissa = bits & 7;
+  if (exponent == 15 && mantissa == 7) return std::numeric_limits<float>::quiet_NaN();
+  const float magnitude =
+      exponent == 0 ? std::ldexp(static_cast<float>(mantissa), -9)
+                    : std::ldexp(static_cast<float>(8 + mantissa), static_cast<int>(exponent) - 10);
+  return (bits & 128) != 0 ? -magnitude : magnitude;
+}
+
+// A tensor of the folder, and what it is multiplied by where it is FP8: [rows / 128, columns /
+// 128].
+struct Source {
+  const Safetensor* tensor = nullptr;
+  const Safetensor* scales = nullptr;
+};
+
+// Row `row` of a source as fp32.
+void read_row(const Source& source, int64_t row, float* out) {
+  static const auto fp8 = [] {
+    std::array<float, 256> table{};
+    for (size_t code = 0; code < table.size(); ++code)
+      table[code] = fp8_value(static_cast<std::byte>(code));
+    return table;
+  }();
+  const Safetensor& t = *source.tensor;
+  const auto dim = static_cast<size_t>(t.shape.back());
+  const auto first = static_cast<size_t>(row) * dim;
+  for (size_t i = 0; i < dim; ++i) {
+    uint16_t half = 0;
+    switch (t.type) {
+      case SafetensorType::kF32:
+        std::memcpy(out + i, t.data + 4 * (first + i), 4);
+        break;
+      case SafetensorType::kF16:
+        std::memcpy(&half, t.data + 2 * (first + i), 2);
+        out[i] = f16_to_f32(half);
+        break;
+      case SafetensorType::kBF16:
+        std::memcpy(&half, t.data + 2 * (first + i), 2);
+        out[i] = bf16_to_f32(half);
+        break;
+      case SafetensorType::kF8E4M3: {
+        const int64_t columns = source.scales->shape[1];
+        const int64_t block = row / kScaleBlock * columns + static_cast<int64_t>(i) / kScaleBlock;
+        float scale = 0.0F;
+        std::memcpy(&scale, source.scales->data + 4 * block, 4);
+        out[i] = fp8[static_cast<size_t>(t.data[first + i])] * scale;
+        break;
+      }
+    }
+  }
+}
+
+// What GGUF keeps such a tensor as. FP8 has no place there: bf16 holds it with its scale to 2^-9.
+QuantType kept_type(const Source& source) {
+  switch (source.tensor->type) {
+    case SafetensorType::kF32:
+      return QuantType::kF32;
+    case SafetensorType::kF16:
+      return QuantType::kF16;
+    case SafetensorType::kBF16:
+    case SafetensorType::kF8E4M3:
+      return QuantType::kBF16;
+  }
+  return QuantType::kF32;
+}
+
+// A tensor as the GGUF file has it: the rows of its sources, one source after the other.
+struct Target {
+  QuantType type = QuantType::kF32;
+  Shape shape;
+  std::vector<Source> sources;
+  int64_t permuted_heads = 0;  // rows change from halves of a head to pairs
+  std::vector<float> values;   // in place of sources
+
+  // Lies in the folder as it is.
+  bool in_place() const {
+    return sources.size() == 1 && permuted_heads == 0 && kept_type(sources[0]) == type &&
+           sources[0].tensor->type != SafetensorType::kF8E4M3;
+  }
+};
+
+// Which row of the source becomes row `row`. Hugging Face turns halves (i, i + d/2) of a head,
+// llama in GGUF pairs (2i, 2i + 1).
+int64_t source_row(const Target& target, int64_t rows, int64_t row) {
+  if (target.permuted_heads == 0) return row;
+  const int64_t head_dim = rows / target.permuted_heads;
+  const int64_t within = row % head_dim;
+  return row - within + within / 2 + within % 2 * (head_dim / 2);
+}
+
+Status make_tensor(const Target& target, std::span<std::byte> out) {
+  if (!target.values.empty()) {
+    std::memcpy(out.data(), target.values.data(), out.size());
+    return {};
+  }
+  const int64_t dim = target.shape.back();
+  const size_t row_size = row_bytes(target.type, dim);
+  std::vector<float> values(static_cast<size_t>(dim));
+  std::byte* to = out.data();
+  for (const Source& source : target.sources) {
+    const int64_t rows = source.tensor->shape.rows();
+    const bool as_it_is =
+        kept_type(source) == target.type && source.tensor->type != SafetensorType::kF8E4M3;
+    for (int64_t row = 0; row < rows; ++row, to += row_size) {
+      const int64_t from = source_row(target, rows, row);
+      if (as_it_is) {
+        std::memcpy(to, source.tensor->data + static_cast<size_t>(from) * row_size, row_size);
+      } else {
+        read_row(source, from, values.data());
+        quant_format(target.type).encode(values.data(), to, dim, nullptr);
+      }
+    }
+  }
+  return {};
+}
+
+struct NamePair {
+  std::string_view hf;
+  std::string_view gguf;
+};
+constexpr NamePair kBlockNames[] = {
+    {"input_layernorm.weight", "attn_norm.weight"},
+    {"self_attn.q_proj.weight", "attn_q.weight"},
+    {"self_attn.k_proj.weight", "attn_k.weight"},
+    {"self_attn.v_proj.weight", "attn_v.weight"},
+    {"self_attn.o_proj.weight", "attn_output.weight"},
+    {"self_attn.q_proj.bias", "attn_q.bias"},
+    {"self_attn.k_proj.bias", "attn_k.bias"},
+    {"self_attn.v_proj.bias", "attn_v.bias"},
+    {"self_attn.o_proj.bias", "attn_output.bias"},
+    {"self_attn.q_norm.weight", "attn_q_norm.weight"},
+    {"self_attn.k_norm.weight", "attn_k_norm.weight"},
+    {"self_attn.q_a_proj.weight", "attn_q_a.weight"},
+    {"self_attn.q_a_layernorm.weight", "attn_q_a_norm.weight"},
+    {"self_attn.q_b_proj.weight", "attn_q_b.weight"},
+    {"self_attn.kv_a_proj_with_mqa.weight", "attn_kv_a_mqa.weight"},
+    {"self_attn.kv_a_layernorm.weight", "attn_kv_a_norm.weight"},
+    {"self_attn.kv_b_proj.weight", "attn_kv_b.weight"},
+    {"post_attention_layernorm.weight", "ffn_norm.weight"},
+    {"mlp.gate_proj.weight", "ffn_gate.weight"},
+    {"mlp.up_proj.weight", "ffn_up.weight"},
+    {"mlp.down_proj.weight", "ffn_down.weight"},
+    {"mlp.gate.weight", "ffn_gate_inp.weight"},
+    {"mlp.gate.e_score_correction_bias", "exp_probs_b.bias"},
+    {"mlp.shared_experts.gate_proj.weight", "ffn_gate_shexp.weight"},
+    {"mlp.shared_experts.up_proj.weight", "ffn_up_shexp.weight"},
+    {"mlp.shared_experts.down_proj.weight", "ffn_down_shexp.weight"},
+};
+constexpr NamePair kExpertNames[] = {{"gate_proj.weight", "ffn_gate_exps.weight"},
+                                     {"up_proj.weight", "ffn_up_exps.weight"},
+                                     {"down_proj.weight", "ffn_down_exps.weight"}};
+
+// The whole number at the start of `text`, up to a dot, which is taken away with it; -1: there is
+// none.
+int64_t take_number(std::string_view& text) {
+  int64_t value = -1;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end == text.data() + text.size() || *end != '.') return -1;
+  text.remove_prefix(static_cast<size_t>(end - text.data()) + 1);
+  return value;
+}
+
+class Tensors {
+ public:
+  Tensors(const std::string& folder, const Facts& facts, const Safetensors& files)
+      : folder_(folder), facts_(facts), files_(files) {}
+
+  Result<std::map<std::string, Target>> all() {
+    for (const auto& [name, tensor] : files_.tensors()) MINKE_TRY(add(name, tensor));
+    for (auto& [name, experts] : stacks_) MINKE_TRY(add_stack(name, experts));
+    if (facts_.llama3_rope) targets_["rope_freqs.weight"] = llama3_factors();
+    return std::move(targets_);
+  }
+
+ private:
+  std::unexpected<Error> wrong(const std::string& name, std::string_view what) const {
+    return fail(fmt::format("{}: tensor '{}' {}", folder_, name.substr(0, 200), what));
+  }
+
+  Result<Source> source_of(const std::string& name, const Safetensor& tensor) const {
+    Source source = {.tensor = &tensor};
+    if (tensor.type != SafetensorType::kF8E4M3) return source;
+    const auto blocks = [](int64_t size) { return (size + kScaleBlock - 1) / kScaleBlock; };
+    source.scales = files_.find(name + "_scale_inv");
+    if (tensor.shape.rank() != 2 || source.scales == nullptr ||
+        source.scales->type != SafetensorType::kF32 ||
+        source.scales->shape != Shape{blocks(tensor.shape[0]), blocks(tensor.shape[1])}) {
+      return wrong(name,
+                   "is FP8, expected a matrix with fp32 scales of its blocks of 128 x 128 in "
+                   "the tensor of its name with _scale_inv");
+    }
+    return source;
+  }
+
+  Status add(const std::string& name, const Safetensor& tensor) {
+    if (name.ends_with("_scale_inv") || name.ends_with("rotary_emb.inv_freq")) return {};
+    if (name == "model.embed_tokens.weight") return put("token_embd.weight", name, tensor);
+    if (name == "model.norm.weight") return put("output_norm.weight", name, tensor);
+    if (name == "lm_head.weight")
+      return facts_.tied ? Status() : put("output.weight", name, tensor);
+    std::string_view rest = name;
+    if (!rest.starts_with("model.layers.")) return wrong(name, "has no place in this model");
+    rest.remove_prefix(std::string_view("model.layers.").size());
+    const int64_t layer = take_number(rest);
+    if (layer < 0) return wrong(name, "has no place in this model");
+    if (layer >= facts_.layers) return {};  // predicts further tokens
+    if (rest.starts_with("mlp.experts.")) {
+      rest.remove_prefix(std::string_view("mlp.experts.").size());
+      const int64_t expert = take_number(rest);
+      const auto* known = std::ranges::find(kExpertNames, rest, &NamePair::hf);
+      if (expert < 0 || expert >= facts_.experts || known == std::end(kExpertNames)) {
+        return wrong(name, fmt::format("is of none of the {} experts", facts_.experts));
+      }
+      auto& stack = stacks_[fmt::format("blk.{}.{}", layer, known->gguf)];
+      stack.resize(static_cast<size_t>(facts_.experts));
+      MINKE_ASSIGN(stack[static_cast<size_t>(expert)], source_of(name, tensor));
+      return {};
+    }
+    const auto* known = std::ranges::find(kBlockNames, rest, &NamePair::hf);
+    if (known == std::end(kBlockNames)) return wrong(name, "has no place in this model");
+    return put(fmt::format("blk.{}.{}", layer, known->gguf), name, tensor);
+  }
+
+  Status put(const std::string& target, const std::string& name, const Safetensor& tensor) {
+    MINKE_ASSIGN(const Source source, source_of(name, tensor));
+    Target made = {.type = kept_type(source), .shape = tensor.shape, .sources = {source}};
+    // Small, and kept in fp32 by convention.
+    if (tensor.shape.rank() == 1 || target.ends_with("ffn_gate_inp.weight"))
+      made.type = QuantType::kF32;
+    if (facts_.architecture == "llama") {
+      const bool q = target.ends_with("attn_q.weight") || target.ends_with("attn_q.bias");
+      const bool k = target.ends_with("attn_k.weight") || target.ends_with("attn_k.bias");
+      made.permuted_heads = q ? facts_.heads : k ? facts_.kv_heads : 0;
+      const int64_t rows = tensor.shape[0];
+      if (made.permuted_heads > 0 && rows % (2 * made.permuted_heads) != 0) {
+        return wrong(name, fmt::format("has {} rows, expected an even number for each of {} heads",
+                                       rows, made.permuted_heads));
+      }
+      if (made.permuted_heads > 0 && tensor.shape.rank() == 1) return put_bias(target, made);
+    }
+    targets_[target] = std::move(made);
+    return {};
+  }
+
+  // A bias changes places as its matrix's rows do.
+  Status put_bias(const std::string& target, Target& made) {
+    const int64_t count = made.shape[0];
+    std::vector<float> plain(static_cast<size_t>(count));
+    read_row(made.sources[0], 0, plain.data());
+    for (int64_t row = 0; row < count; ++row) {
+      made.values.push_back(plain[static_cast<size_t>(source_row(made, count, row))]);
+    }
+    targets_[target] = std::move(made);
+    return {};
+  }
+
+  Status add_stack(const std::string& name, const std::vector<Source>& experts) {
+    for (size_t expert = 0; expert < experts.size(); ++expert) {
+      const Safetensor* tensor = experts[expert].tensor;
+      if (tensor == nullptr) return wrong(name, fmt::format("lacks expert {}", expert));
+      if (tensor->shape != experts[0].tensor->shape || tensor->type != experts[0].tensor->type ||
+          tensor->shape.rank() != 2) {
+        return wrong(
+            name, fmt::format("has an expert {} of another shape or type than the first", expert));
+      }
+    }
+    const Shape& one = experts[0].tensor->shape;
+    targets_[name] = {.type = kept_type(experts[0]),
+                      .shape = {static_cast<int64_t>(experts.size()), one[0], one[1]},
+                      .sources = experts};
+    return {};
+  }
+
+  // What Llama 3.1 divides its frequencies by.
+  Target llama3_factors() const {
+    Target made = {.shape = {facts_.head_dim / 2}};
+    for (int64_t i = 0; i < facts_.head_dim / 2; ++i) {
+      const double wavelength =
+          2.0 * std::numbers::pi *
+          std::pow(facts_.rope_base,
+                   2.0 * static_cast<double>(i) / static_cast<double>(facts_.head_dim));
+      const double smooth = std::clamp((facts_.llama3_original / wavelength - facts_.llama3_low) /
+                                           (facts_.llama3_high - facts_.llama3_low),
+                                       0.0, 1.0);
+      made.values.push_back(
+          static_cast<float>(1.0 / ((1.0 - smooth) / facts_.llama3_factor + smooth)));
+    }
+    return made;
+  }
+
+  const std::string& folder_;
+  const Facts& facts_;
+  const Safetensors& files_;
+  std::map<std::string, Target> targets_;
+  std::map<std::string, std::vector<Source>> stacks_;
+};
+
+std::string folder_name(const std::string& folder) {
+  const std::filesystem::path path(folder);
+  return (path.has_filename() ? path : path.parent_path()).filename().string();
+}
+
+}  // namespace
+
+Result<GgufFile> open_hf_folder(const std::string& folder) {
+  const std::string config_path = folder + "/config.json";
+  if (!std::filesystem::exists(config_path)) {
+    return fail(
+        fmt::format("{}: a folder without config.json; expected a GGUF file, or a folder of "
+                    "Hugging Face's with config.json, tokenizer.json and safetensors",
+                    folder));
+  }
+  MINKE_ASSIGN(const Json config, read_json_object(config_path));
+  const std::string generation_path = folder + "/generation_config.json";
+  Json generation = Json::object();
+  if (std::filesystem::exists(generation_path)) {
+    MINKE_ASSIGN(generation, read_json_object(generation_path));
+  }
+  GgufWriter writer = GgufWriter::without_file();
+  MINKE_ASSIGN(const Facts facts,
+               write_config(Config(config, config_path), folder_name(folder), writer));
+  MINKE_TRY(write_tokenizer(folder, Config(generation, generation_path), facts, writer));
+  // Sources point into the files, which the result keeps: see below.
+  MINKE_ASSIGN(Safetensors opened, Safetensors::open_folder(folder));
+  const auto files = std::make_shared<Safetensors>(std::move(opened));
+  MINKE_ASSIGN(auto made, Tensors(folder, facts, *files).all());
+  const auto targets = std::make_shared<const std::map<std::string, Target>>(std::move(made));
+  for (const auto& [name, target] : *targets) writer.add_tensor(name, target.type, target.shape);
+
+  const auto attach = [&](GgufTensor& tensor) -> Status {
+    const Target& target = targets->at(std::string(tensor.name));
+    if (target.in_place()) {
+      const Safetensor& source = *target.sources[0].tensor;
+      tensor.data = source.data;
+      tensor.part = static_cast<int>(source.file);
+      tensor.offset = source.offset;
+    } else {
+      tensor.make = [files, targets, &target](std::span<std::byte> out) {
+        return make_tensor(target, out);
+      };
+    }
+    return {};
+  };
+  // Mappings keep their addresses when they move.
+  std::vector<MappedFile> maps = std::move(files->files());
+  return GgufFile::assemble(writer.header(), folder, std::move(maps), attach);
+}
+
+Result<GgufFile> open_checkpoint(const std::string& path, GgufOptions options) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) return open_hf_folder(path);
+  return GgufFile::open(path, options);
+}
+
+}  // namespace minke
