@@ -15,6 +15,7 @@ a line `--- NAME`:
     --- stderr contains    lines that must each be found in it
     --- status             its exit status, 0 when absent
     --- needs              files of the models folder, one a line; without them the case is skipped
+    --- not under          sanitizers ($MINKE_SANITIZER) under which it would say nothing
     --- file NAME          a file of that name in the working folder
 
 A stream that no section speaks of is free. The command runs in an empty folder that is also its HOME
@@ -33,7 +34,7 @@ import tempfile
 SOURCE = pathlib.Path(__file__).resolve().parent.parent
 CASE_SECONDS_MAX = 300
 SECTIONS = {"command", "stdin", "stdout", "stdout contains", "stdout json", "stderr",
-            "stderr contains", "status", "needs"}
+            "stderr contains", "status", "needs", "not under"}
 
 
 class Case:
@@ -126,6 +127,11 @@ def run_cases(minke, models, paths, report=print):
     passed = failed = skipped = 0
     for path in paths:
         case = Case(path)
+        sanitizer = os.environ.get("MINKE_SANITIZER", "")
+        if sanitizer and sanitizer in case.text("not under").split():
+            skipped += 1
+            report(f"  skipped  {case.name}: says nothing under {sanitizer}")
+            continue
         missing = case.missing(models)
         if missing:
             skipped += 1
