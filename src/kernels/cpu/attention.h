@@ -336,6 +336,54 @@ struct Queries {
   }
 };
 
+// Keys of eight tokens, 16 dimensions of them, from K's order, in which pairs of dimensions of 64
+// tokens lie beside each other, to V's, in which pairs of tokens do: `out` is where the first pair
+// of tokens has these dimensions, and the next pair `dim` pairs further.
+inline void order_block(const uint16_t* keys, int64_t dim, uint16_t* out) {
+  __m256i r[8];
+  MINKE_UNROLL for (int i = 0; i < 8; ++i) {
+    r[i] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(keys + i * 2 * kKvPageTokens));
+  }
+  __m256i a[8];  // pairs of rows
+  MINKE_UNROLL for (int i = 0; i < 4; ++i) {
+    a[2 * i] = _mm256_unpacklo_epi32(r[2 * i], r[2 * i + 1]);
+    a[2 * i + 1] = _mm256_unpackhi_epi32(r[2 * i], r[2 * i + 1]);
+  }
+  __m256i b[8];  // b[t] and b[t + 4]: four rows of tokens t and t + 4, in one half each
+  MINKE_UNROLL for (int half = 0; half < 2; ++half) {
+    MINKE_UNROLL for (int i = 0; i < 2; ++i) {
+      b[half * 4 + 2 * i] = _mm256_unpacklo_epi64(a[half * 4 + i], a[half * 4 + 2 + i]);
+      b[half * 4 + 2 * i + 1] = _mm256_unpackhi_epi64(a[half * 4 + i], a[half * 4 + 2 + i]);
+    }
+  }
+  __m256i token[8];  // 16 dimensions each
+  MINKE_UNROLL for (int t = 0; t < 4; ++t) {
+    token[t] = _mm256_permute2x128_si256(b[t], b[4 + t], 0x20);
+    token[t + 4] = _mm256_permute2x128_si256(b[t], b[4 + t], 0x31);
+  }
+  MINKE_UNROLL for (int pair = 0; pair < 4; ++pair) {
+    const __m256i low = _mm256_unpacklo_epi16(token[2 * pair], token[2 * pair + 1]);
+    const __m256i high = _mm256_unpackhi_epi16(token[2 * pair], token[2 * pair + 1]);
+    auto* to = reinterpret_cast<__m256i*>(out + pair * 2 * dim);
+    _mm256_storeu_si256(to, _mm256_permute2x128_si256(low, high, 0x20));
+    _mm256_storeu_si256(to + 1, _mm256_permute2x128_si256(low, high, 0x31));
+  }
+}
+
+inline void order_as_values(const uint16_t* keys, int64_t dim, uint16_t* out) {
+  int64_t d = 0;
+  for (; d + 16 <= dim; d += 16) {
+    for (int64_t token = 0; token < kKvPageTokens; token += 8) {
+      order_block(keys + k_place(token, d), dim, out + (token / 2 * dim + d) * 2);
+    }
+  }
+  for (; d < dim; ++d) {
+    for (int64_t token = 0; token < kKvPageTokens; ++token) {
+      out[(token / 2 * dim + d) * 2 + token % 2] = keys[k_place(token, d)];
+    }
+  }
+}
+
 // Queries rounded for one of the cache's forms, in memory of bytes().
 template <typename V, typename Pages>
 class Attend {
@@ -388,21 +436,12 @@ class Attend {
     return count * sizeof(typename Pages::Number);
   }
 
-  // The first dimensions of a page's keys as V has them: pairs of tokens beside each other.
+  // The first dimensions of a page's keys as V has them.
   void order_values(const std::byte* page) const {
     using Number = typename Pages::Number;
-    const int64_t dim = queries_.task.value_dim();
-    const auto* keys = reinterpret_cast<const Number*>(page);
-    auto* out = reinterpret_cast<Number*>(values_);
-    for (int64_t d = 0; d < dim; d += 2) {
-      const Number* row = keys + k_place(0, d);
-      for (int64_t token = 0; token < kKvPageTokens; token += 2, row += 4) {
-        Number* to = out + (token / 2 * dim + d) * 2;
-        to[0] = row[0];
-        to[1] = row[2];
-        to[2] = row[1];
-        to[3] = row[3];
-      }
+    if constexpr (sizeof(Number) == 2) {
+      order_as_values(reinterpret_cast<const uint16_t*>(page), queries_.task.value_dim(),
+                      reinterpret_cast<uint16_t*>(values_));
     }
   }
 
