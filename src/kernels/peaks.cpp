@@ -30,7 +30,8 @@ double rate(ThreadPool& pool, double seconds, const PeakLoop& loop) {
   return static_cast<double>(rounds.load()) * loop.ops_a_round / (now() - start);
 }
 
-// Reads whole lines, in order, fetched 64 lines ahead: of what was tried, the fastest (docs/log.md).
+// Reads whole lines, in order, fetched 64 lines ahead: of what was tried, the fastest
+// (docs/log.md).
 uint64_t read_block(const std::byte* from, size_t bytes) {
   using Pair = uint64_t __attribute__((vector_size(16)));
   Pair sums[4] = {};
