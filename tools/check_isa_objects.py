@@ -6,7 +6,8 @@
 An inline function or a template of the standard library that a file under src/kernels/cpu/<isa>/
 instantiates is compiled with that set's instructions, and the linker keeps one copy for everybody:
 perhaps that one, which a lesser processor cannot run. So the objects there may define weak symbols
-only inside namespace minke::<isa>. Reads the objects of an optimised build (build/release); prints
+only inside namespace minke::<isa>; and the reference, which is compiled for AVX2 where that is to be
+had, may define none. Reads the objects of an optimised build (build/release); prints
 each fault.
 """
 
@@ -17,9 +18,10 @@ import sys
 
 SOURCE = pathlib.Path(__file__).resolve().parent.parent
 OBJECTS = "src/kernels/CMakeFiles/minke_kernels.dir/cpu"
+REFERENCE = "../reference"  # from there
 # AMX processors run AVX-512, and both sets are compiled with the same options.
 NAMESPACES = {"avx2": ("minke::avx2::",), "avx512": ("minke::avx512::",),
-              "amx": ("minke::amx::", "minke::avx512::")}
+              "amx": ("minke::amx::", "minke::avx512::"), REFERENCE: ()}
 
 
 def shared_symbols(path, namespaces):
@@ -40,7 +42,7 @@ def main():
     faults = 0
     objects = 0
     for isa, namespaces in NAMESPACES.items():
-        for path in sorted((build / OBJECTS / isa).glob("*.o")):
+        for path in sorted((build / OBJECTS / isa).resolve().glob("*.o")):
             objects += 1
             for name in shared_symbols(path, namespaces):
                 print(f"{isa}/{path.name} defines {name} for the whole program: keep it out of "

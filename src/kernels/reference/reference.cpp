@@ -17,6 +17,18 @@
 namespace minke {
 namespace {
 
+// A vector of this file's own: this file may be compiled for processors with AVX2 and FMA, and the
+// linker keeps one copy of std::vector's functions for the whole program.
+template <typename T>
+struct Local : std::allocator<T> {
+  template <typename U>
+  struct rebind {
+    using other = Local<U>;
+  };
+};
+template <typename T>
+using Values = std::vector<T, Local<T>>;
+
 uint32_t magnitude_bits(float value) { return std::bit_cast<uint32_t>(value) & 0x7fffffffu; }
 
 // kernels/activation.h describes the format.
@@ -267,7 +279,7 @@ void store_kv(const float* k, const float* v, KvDtype dtype, std::byte* head_pag
   }
   auto* page = reinterpret_cast<int8_t*>(head_page);
   uint16_t* steps = kv_steps(head_page, head_dim);
-  std::vector<int8_t> q(static_cast<size_t>(head_dim));
+  Values<int8_t> q(static_cast<size_t>(head_dim));
   for (int64_t d = 0; d < head_dim; d += kKvGroup) {
     store_integers(k + d, std::min(kKvGroup, head_dim - d), q.data() + d,
                    steps[k_step_place(token_in_page, d / kKvGroup)]);
@@ -283,14 +295,14 @@ void store_kv(const float* k, const float* v, KvDtype dtype, std::byte* head_pag
 // Values in integers of sixteen bits: a query's, or the weights of a page.
 struct Integers {
   float step = 0.0F;
-  std::vector<int32_t> q;
+  Values<int32_t> q;
 };
 
 Integers sixteen_bits(std::span<const float> x) {
   uint32_t amax_bits = 0;
   for (const float value : x) amax_bits = std::max(amax_bits, magnitude_bits(value));
   const IntegerStep step = integer_step(std::bit_cast<float>(amax_bits), 32767.0F);
-  Integers out = {.step = step.step, .q = std::vector<int32_t>(x.size())};
+  Integers out = {.step = step.step, .q = Values<int32_t>(x.size())};
   for (size_t i = 0; i < x.size() && step.inverse > 0.0F; ++i) {
     out.q[i] = static_cast<int32_t>(std::nearbyint(x[i] * step.inverse));
   }
@@ -361,7 +373,7 @@ void values_q8(std::span<const float> weights, int64_t keys, const std::byte* he
   const auto dim = static_cast<int64_t>(values.size());
   const auto* page = reinterpret_cast<const int8_t*>(head_page);
   const uint16_t* steps = kv_steps(head_page, dim);
-  std::vector<float> shares(static_cast<size_t>(keys));
+  Values<float> shares(static_cast<size_t>(keys));
   for (int64_t j = 0; j < keys; ++j) {
     shares[static_cast<size_t>(j)] =
         weights[static_cast<size_t>(j)] * bf16_to_f32(steps[v_step_place(dim, j)]);
@@ -380,7 +392,7 @@ void values_q8(std::span<const float> weights, int64_t keys, const std::byte* he
 struct Split {
   float max = 0.0F;
   float sum = 0.0F;
-  std::vector<float> values;  // [value_dim]
+  Values<float> values;  // [value_dim]
 };
 
 Split attend_page(std::span<const float> q, const std::byte* page, const KvSpec& kv, int64_t keys,
