@@ -6,7 +6,6 @@
 #include <array>
 #include <chrono>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <utility>
 #include <vector>
@@ -21,6 +20,7 @@
 #include "core/check.h"
 #include "engine/chat_prompt.h"
 #include "io/catalogue.h"
+#include "io/file.h"
 #include "io/gguf.h"
 
 namespace minke::cli {
@@ -344,12 +344,11 @@ Status Conversation::save(const std::string& path) const {
     if (!turn.reasoning.empty()) one["reasoning"] = turn.reasoning;
     out["turns"].push_back(one);
   }
-  std::ofstream file(path);
-  file << json_line(out);
-  file.close();
-  if (!file) {
-    return fail(fmt::format("{} cannot be written; choose another place", printable(path, 400)));
-  }
+  // Whole or not at all: a full disk must not take the conversation that was there before.
+  const std::string text = json_line(out);
+  MINKE_ASSIGN(OutputFile file, OutputFile::create(path));
+  MINKE_TRY(file.write(std::as_bytes(std::span(text))));
+  MINKE_TRY(file.commit());
   say(fmt::format("({} turns are in {})\n", turns_.size(), printable(path, 400)));
   return {};
 }
