@@ -108,6 +108,7 @@ class Conversation {
 
   void reset_turns() {
     turns_.clear();
+    context_used_ = 0;
     if (flags_.system) turns_.push_back({"system", *flags_.system, ""});
   }
 
@@ -356,6 +357,7 @@ Status Conversation::save(const std::string& path) const {
 Status Conversation::load(const std::string& path) {
   if (path.empty()) return misuse("/load needs the name of a file that /save wrote");
   MINKE_ASSIGN(turns_, read_conversation(path));
+  context_used_ = 0;  // until the next answer reads them
   flags_.system.reset();
   if (!turns_.empty() && turns_[0].role == "system") flags_.system = turns_[0].content;
   say(fmt::format("({} turns; the conversation goes on from there)\n", turns_.size()));

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/command.h"
+#include "cli/console.h"
 #include "cli/json_text.h"
 #include "cli/model_info.h"
 #include "cli/output_file.h"
@@ -49,7 +50,14 @@ class Convert : public Command {
     MINKE_TRY(read_config(from));
     {
       ProgressBar bar(console);
-      MINKE_TRY(copy_gguf(from, *out_, [&bar](double done) { bar.update("writing", done); }));
+      const InterruptGuard guard;
+      const auto progress = [&bar](double done) {
+        bar.update("writing", done);
+        return !InterruptGuard::interrupted();
+      };
+      const Status written = copy_gguf(from, *out_, progress);
+      if (InterruptGuard::interrupted()) return fail(std::string(kInterrupted));
+      MINKE_TRY(written);
     }
     MINKE_ASSIGN(const GgufFile file, GgufFile::open(*out_));
     MINKE_ASSIGN(const ModelInfo info, model_info(file));

@@ -92,8 +92,9 @@ std::string overview(const Style& style, int width) {
   out += "  minke chat qwen2.5-coder:0.5b\n";
   out += "  minke show model.gguf\n";
   out += heading("Models", style);
-  out += "  A MODEL is the path of a GGUF file, a name of the catalogue (minke list) or\n";
-  out += fmt::format("  owner/repo:file from Hugging Face. The default is {}.\n", kDefaultModel);
+  out += "  A MODEL is the path of a GGUF file or of a Hugging Face folder, a name of the\n";
+  out += "  catalogue (minke list) or owner/repo:file from Hugging Face.\n";
+  out += fmt::format("  The default is {}.\n", kDefaultModel);
   out += "\nminke VERB --help says more about each verb.\n";
   return out;
 }

@@ -23,6 +23,7 @@ bool looks_like_model(const std::string& word) {
   if (word.find_first_of(" \t\n") != std::string::npos) return false;
   std::error_code ignored;
   if (std::filesystem::is_regular_file(word, ignored)) return true;
+  if (std::filesystem::is_regular_file(word + "/config.json", ignored)) return true;
   if (word.ends_with(".gguf") || looks_like_hub_name(word)) return true;
   // A word shorter than a family's name is a word.
   if (word.size() >= 5 && find_in_catalogue(word)) return true;

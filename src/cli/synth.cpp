@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/command.h"
+#include "cli/console.h"
 #include "cli/json_text.h"
 #include "cli/model_info.h"
 #include "cli/output_file.h"
@@ -59,8 +60,15 @@ class Synth : public Command {
     MINKE_TRY(check_output_file(*out_, force_));
     {
       ProgressBar bar(console);
-      MINKE_TRY(write_synth({.shape = *shape_, .quant = *quant_, .seed = seed_.value_or(1)}, *out_,
-                            [&bar](double fraction) { bar.update("writing", fraction); }));
+      const InterruptGuard guard;
+      const auto progress = [&bar](double done) {
+        bar.update("writing", done);
+        return !InterruptGuard::interrupted();
+      };
+      const Status written = write_synth(
+          {.shape = *shape_, .quant = *quant_, .seed = seed_.value_or(1)}, *out_, progress);
+      if (InterruptGuard::interrupted()) return fail(std::string(kInterrupted));
+      MINKE_TRY(written);
     }
     MINKE_ASSIGN(const GgufFile file, GgufFile::open(*out_));
     MINKE_ASSIGN(const ModelInfo info, model_info(file));

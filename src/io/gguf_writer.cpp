@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <filesystem>
 
 #include "core/check.h"
 #include "io/gguf_text.h"
+#include "io/partial_file.h"
 
 namespace minke {
 namespace {
@@ -161,7 +163,12 @@ std::vector<std::byte> GgufWriter::header() {
   return std::move(metadata_);
 }
 
-Status GgufWriter::begin_data() { return file_->write(header()); }
+Status GgufWriter::begin_data() {
+  const std::vector<std::byte> bytes = header();
+  const std::filesystem::path folder = std::filesystem::absolute(file_->path()).parent_path();
+  MINKE_TRY(check_disk_space(folder, static_cast<int64_t>(bytes_total())));
+  return file_->write(bytes);
+}
 
 Status GgufWriter::write(std::span<const std::byte> bytes) {
   CHECK_GT(data_start_, 0u);
@@ -191,7 +198,7 @@ uint64_t GgufWriter::bytes_total() const {
 }
 
 Status copy_gguf(const GgufFile& from, const std::string& path,
-                 const std::function<void(double)>& progress) {
+                 const std::function<bool(double)>& progress) {
   MINKE_ASSIGN(GgufWriter writer, GgufWriter::create(path));
   for (const GgufEntry& entry : from.metadata()) {
     // Of a split, which the copy is not.
@@ -212,9 +219,8 @@ Status copy_gguf(const GgufFile& from, const std::string& path,
     MINKE_TRY(writer.write({bytes.data, tensor.bytes}));
     from.drop_pages(tensor);
     written += tensor.bytes;
-    if (progress) {
-      progress(static_cast<double>(written) / static_cast<double>(writer.bytes_total()));
-    }
+    const double share = static_cast<double>(written) / static_cast<double>(writer.bytes_total());
+    if (progress && !progress(share)) return fail("the writing was stopped");
   }
   MINKE_TRY(from.check_intact());
   MINKE_TRY(writer.finish());

@@ -90,8 +90,8 @@ class GgufWriter {
   uint64_t data_bytes_ = 0;
 };
 
-// All of `from`, as one file.
+// All of `from`, as one file. `progress` hears how much of it is written; false stops it.
 Status copy_gguf(const GgufFile& from, const std::string& path,
-                 const std::function<void(double)>& progress = {});
+                 const std::function<bool(double)>& progress = {});
 
 }  // namespace minke

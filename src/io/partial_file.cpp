@@ -104,8 +104,8 @@ Status check_disk_space(const fs::path& folder, int64_t bytes) {
   const auto free_bytes = static_cast<double>(disk.f_bavail) * static_cast<double>(disk.f_frsize);
   if (free_bytes >= static_cast<double>(bytes)) return {};
   return fail(fmt::format(
-      "the disk that holds {} has {} free but {} are needed: make room, or set XDG_CACHE_HOME to a "
-      "folder on another disk",
+      "the disk that holds {} has {} free but {} are needed: make room, or use a folder on another "
+      "disk (for models that are fetched, XDG_CACHE_HOME names it)",
       folder.string(), human_bytes(static_cast<int64_t>(free_bytes)), human_bytes(bytes)));
 }
 

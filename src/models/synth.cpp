@@ -484,7 +484,7 @@ std::vector<std::string> synth_quants() {
 }
 
 Status write_synth(const SynthSpec& spec, const std::string& path,
-                   const std::function<void(double)>& progress) {
+                   const std::function<bool(double)>& progress) {
   const auto* shape = std::ranges::find(kShapes, spec.shape, &SynthShape::name);
   if (shape == std::end(kShapes)) {
     std::vector<std::string> names;
@@ -512,9 +512,8 @@ Status write_synth(const SynthSpec& spec, const std::string& path,
       MINKE_TRY(write_matrix(writer, pools, tensor, stream));
     }
     written += row_bytes(tensor.type, tensor.shape.count());
-    if (progress) {
-      progress(static_cast<double>(written) / static_cast<double>(writer.bytes_total()));
-    }
+    const double share = static_cast<double>(written) / static_cast<double>(writer.bytes_total());
+    if (progress && !progress(share)) return fail("the writing was stopped");
   }
   MINKE_TRY(writer.finish());
   if (progress) progress(1.0);

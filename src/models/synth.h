@@ -59,9 +59,10 @@ struct SynthSpec {
   uint64_t seed = 1;
 };
 
-// Writes the file to `path`. `progress`, when not empty, is called with a fraction from 0 to 1.
+// Writes the file to `path`. `progress`, when not empty, is called with a fraction from 0 to 1, and
+// stops the writing by returning false: nothing is left of it then.
 // An unknown shape or quantisation is misuse; the message lists those that exist.
 Status write_synth(const SynthSpec& spec, const std::string& path,
-                   const std::function<void(double)>& progress = {});
+                   const std::function<bool(double)>& progress = {});
 
 }  // namespace minke

@@ -241,9 +241,17 @@ TEST_F(Synth, ProgressRisesToOne) {
   const Status status = write_synth({"tiny-llama", "F16"}, folder_ + "/x.gguf", [&](double share) {
     EXPECT_GE(share, last);
     last = share;
+    return true;
   });
   ASSERT_TRUE(status);
   EXPECT_EQ(last, 1.0);
+}
+
+TEST_F(Synth, StopsWhenItIsToldToAndLeavesNothing) {
+  const Status status = write_synth({"tiny-llama", "F16"}, folder_ + "/x.gguf",
+                                    [](double share) { return share < 0.5; });
+  ASSERT_FALSE(status);
+  EXPECT_TRUE(std::filesystem::is_empty(folder_));
 }
 
 }  // namespace
