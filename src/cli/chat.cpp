@@ -145,9 +145,9 @@ constexpr std::array<HelpRow, 9> kHelp = {
      {"@path/of/file", "puts a text file into the message"},
      {"/set NAME VALUE",
       "changes temp, top-k, top-p, min-p, repeat-penalty, presence-penalty, frequency-penalty, "
-      "seed, max-tokens, stop, speculate or think (show, fold)"},
+      "seed, max-tokens, stop, speculate or think (show, fold); VALUE default takes it back"},
      {"/show", "what is set, and how full the context is"},
-     {"/system TEXT", "gives new instructions and begins anew"},
+     {"/system TEXT", "gives new instructions and begins anew; without TEXT there are none"},
      {"/retry", "answers the last message again"},
      {"/clear", "begins anew"},
      {"/save FILE", "writes the conversation as JSON; /load FILE brings it back"},
@@ -299,6 +299,10 @@ Status Conversation::set(const std::string& arguments) {
         fmt::format("there is nothing called '{}' to set; /help has the names", printable(name)));
   }
   if (value.empty()) return misuse(fmt::format("/set {} needs a value", name));
+  if (value == "default") {
+    sampling_.forget(option->name);
+    return {};
+  }
   Status status = option->set(value);
   // The sentence begins with the option's name, which was typed without dashes here.
   if (!status && status.error().message.starts_with(option->name)) {

@@ -106,6 +106,20 @@ void SamplingFlags::declare(OptionList* options) {
       .default_text = "on";
 }
 
+void SamplingFlags::forget(std::string_view option) {
+  if (option == "--temp") temperature.reset();
+  if (option == "--top-k") top_k.reset();
+  if (option == "--top-p") top_p.reset();
+  if (option == "--min-p") min_p.reset();
+  if (option == "--repeat-penalty") repeat_penalty.reset();
+  if (option == "--presence-penalty") presence_penalty.reset();
+  if (option == "--frequency-penalty") frequency_penalty.reset();
+  if (option == "--seed") seed.reset();
+  if (option == "--max-tokens") tokens_max.reset();
+  if (option == "--stop") stop.clear();
+  if (option == "--speculate") speculate.reset();
+}
+
 SamplingOptions SamplingFlags::sampling(const SamplingOptions& recommended) const {
   SamplingOptions out = recommended;
   if (temperature) out.temperature = *temperature;

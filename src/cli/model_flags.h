@@ -43,6 +43,8 @@ struct SamplingFlags {
   std::optional<std::string> speculate;
 
   void declare(OptionList* options);
+  // As if the option ("--temp") had not been given.
+  void forget(std::string_view option);
   // What was given, over `recommended`.
   SamplingOptions sampling(const SamplingOptions& recommended) const;
 };
