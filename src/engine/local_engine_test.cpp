@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cmath>
@@ -160,7 +161,7 @@ TEST(LocalEngine, AStoppedTokenEndsAnAnswerBeforeItsFirstPiece) {
 class OwnModel : public ::testing::Test {
  protected:
   void SetUp() override {
-    folder_ = ::testing::TempDir() + "minke-own-model";
+    folder_ = ::testing::TempDir() + "minke-own-model-" + std::to_string(getpid());
     std::filesystem::remove_all(folder_);
     std::filesystem::create_directories(folder_);
     path_ = folder_ + "/own.gguf";

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <functional>
 #include <string>
@@ -16,7 +17,8 @@ using ::testing::HasSubstr;
 
 // What is recommended for a file with this metadata.
 RecommendedSampling sampling_for(const std::function<void(GgufWriter&)>& describe) {
-  const std::string path = ::testing::TempDir() + "minke-recommended.gguf";
+  const std::string path =
+      ::testing::TempDir() + "minke-recommended-" + std::to_string(getpid()) + ".gguf";
   auto writer = GgufWriter::create(path).value();
   describe(writer);
   EXPECT_TRUE(writer.begin_data());

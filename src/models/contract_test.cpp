@@ -101,7 +101,7 @@ class Contract : public testing::TestWithParam<std::tuple<const char*, const cha
 
 TEST_P(Contract, HoldsOnTinyModels) {
   const auto& [shape, quant] = GetParam();
-  const std::string path = testing::TempDir() + "minke-contract-" + shape + "-" + quant + ".gguf";
+  const std::string path = temporary_file(std::string(shape) + "-" + quant + ".gguf");
   const Status written = write_synth({.shape = shape, .quant = quant}, path, {});
   ASSERT_TRUE(written.has_value()) << written.error().message;
   expect_contract(path, 70, true);
@@ -130,7 +130,7 @@ INSTANTIATE_TEST_SUITE_P(OtherModels, Contract,
                          contract_name);
 
 TEST(ContractOverPages, HoldsInBothCaches) {
-  const std::string path = testing::TempDir() + "minke-contract-pages.gguf";
+  const std::string path = temporary_file("pages.gguf");
   const Status written = write_synth({.shape = "tiny-llama", .quant = "Q4_0"}, path, {});
   ASSERT_TRUE(written.has_value()) << written.error().message;
   expect_contract_over_pages(path, KvDtype::kBF16);
@@ -139,7 +139,7 @@ TEST(ContractOverPages, HoldsInBothCaches) {
 }
 
 TEST(ContractOverPages, HoldsForLatents) {
-  const std::string path = testing::TempDir() + "minke-contract-latents.gguf";
+  const std::string path = temporary_file("latents.gguf");
   const Status written = write_synth({.shape = "tiny-deepseek-v3", .quant = "Q4_0"}, path, {});
   ASSERT_TRUE(written.has_value()) << written.error().message;
   expect_contract_over_pages(path, KvDtype::kBF16);

@@ -50,7 +50,7 @@ class CudaContract : public testing::TestWithParam<std::tuple<const char*, const
 
 TEST_P(CudaContract, HoldsOnTinyModels) {
   const auto& [shape, quant] = GetParam();
-  const std::string path = testing::TempDir() + "minke-cuda-" + shape + "-" + quant + ".gguf";
+  const std::string path = temporary_file(std::string("cuda-") + shape + "-" + quant + ".gguf");
   const Status written = write_synth({.shape = shape, .quant = quant}, path, {});
   ASSERT_TRUE(written.has_value()) << written.error().message;
   expect_equal_to_processor(path, 70);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <bit>
 #include <cstdlib>
@@ -25,6 +26,11 @@ inline std::string real_model(const std::string& name) {
   if (folder == nullptr) return "";
   const std::string path = std::string(folder) + "/" + name;
   return std::filesystem::exists(path) ? path : "";
+}
+
+// A file of this process alone: two runs of the tests may share a machine.
+inline std::string temporary_file(const std::string& name) {
+  return testing::TempDir() + "minke-" + std::to_string(getpid()) + "-" + name;
 }
 
 class ForwardModel {
