@@ -2,15 +2,10 @@
 #include <fmt/format.h>
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "cli/command.h"
-#include "cli/console.h"
-#include "cli/json_text.h"
-#include "cli/model_info.h"
 #include "cli/output_file.h"
 #include "cli/text_util.h"
-#include "io/catalogue.h"
 #include "io/gguf_writer.h"
 #include "models/hf_folder.h"
 #include "models/registry.h"
@@ -48,28 +43,8 @@ class Convert : public Command {
     }
     MINKE_ASSIGN(const GgufFile from, open_checkpoint(*folder_));
     MINKE_TRY(read_config(from));
-    {
-      ProgressBar bar(console);
-      const InterruptGuard guard;
-      const auto progress = [&bar](double done) {
-        bar.update("writing", done);
-        return !InterruptGuard::interrupted();
-      };
-      const Status written = copy_gguf(from, *out_, progress);
-      if (InterruptGuard::interrupted()) return fail(std::string(kInterrupted));
-      MINKE_TRY(written);
-    }
-    MINKE_ASSIGN(const GgufFile file, GgufFile::open(*out_));
-    MINKE_ASSIGN(const ModelInfo info, model_info(file));
-    if (json_) {
-      console->out(json_line(
-          {{"path", *out_}, {"bytes", file.file_bytes()}, {"parameters", info.parameters}}));
-    } else {
-      console->out(fmt::format("{}: {}, {} parameters\n", *out_,
-                               human_bytes(static_cast<int64_t>(file.file_bytes())),
-                               with_commas(info.parameters)));
-    }
-    return {};
+    return write_model(*out_, json_, console,
+                       [&](const auto& progress) { return copy_gguf(from, *out_, progress); });
   }
 
  private:

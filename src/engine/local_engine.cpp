@@ -339,9 +339,8 @@ Result<uint64_t> open_device(Parts& parts, const ModelConfig& config) {
   const EngineOptions& options = parts.options;
   // `auto` takes the processor for what the GPU lacks; when the GPU was asked for, load_model()
   // says what that is.
-  const bool lacks = config.latent.kv_rank > 0 || config.mixture.route.experts > 0;
-  const bool wanted =
-      options.device == Device::kCuda || (options.device == Device::kAuto && !lacks);
+  const bool wanted = options.device == Device::kCuda ||
+                      (options.device == Device::kAuto && !config.needs_mixtures());
   if (wanted && options.kv == KvFormat::kBf16) {
     Result<std::unique_ptr<CudaOps>> cuda = CudaOps::create(options.threads);
     if (cuda) {

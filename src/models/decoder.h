@@ -1,25 +1,21 @@
-// The dense decoder that llama, qwen2 and qwen3 share: pre-norm blocks of grouped-query attention
-// with rotary positions and a SwiGLU feed-forward (Touvron et al., 2023; Qwen2 technical report).
-// They differ in which elements the rotary embedding pairs and in biases on q, k and v: data, not
-// code.
+// A decoder of pre-norm blocks (Touvron et al., 2023): attention (grouped or latent) and
+// feed-forward (a SwiGLU network or a mixture of experts), each behind a norm and added to what
+// came in. llama, qwen2, qwen3 and DeepSeek's V2, V3 and R1 differ in the parts.
 #pragma once
 
 #include <memory>
 #include <vector>
 
+#include "models/attention.h"
 #include "models/feed_forward.h"
 #include "models/model.h"
 
 namespace minke {
 
 struct DecoderLayer {
-  Weight attn_norm;               // [dim]
-  Weight q, k, v;                 // [heads * head_dim, dim], [kv_heads * head_dim, dim] twice
-  Weight q_bias, k_bias, v_bias;  // absent in llama and qwen3
-  Weight q_norm, k_norm;          // [head_dim], in qwen3: of each head, before it is turned
-  Weight attn_output;             // [dim, heads * head_dim]
-  Weight attn_output_bias;        // in few files
-  Weight ffn_norm;                // [dim]
+  Weight attn_norm;  // [dim]
+  std::unique_ptr<Attention> attention;
+  Weight ffn_norm;  // [dim]
   FeedForward feed_forward;
 };
 
@@ -35,9 +31,6 @@ class Decoder final : public Model {
   bool keeps_rows(const Weight& weight) const override { return &weight == &embedding_; }
 
  private:
-  Tensor attend(Ops& ops, const DecoderLayer& layer, int64_t index, const Tensor& x,
-                const Batch& batch, KvStore& kv) const;
-
   ModelConfig config_;
   Weight embedding_;    // [vocab_size, dim]
   Weight output_norm_;  // [dim]

@@ -15,7 +15,7 @@ struct DecoderTraits {
 };
 
 Result<ModelConfig> read_decoder_config(const GgufFile& file, const DecoderTraits& traits);
-// "deepseek2": V2, V3, R1 and their kin (models/deepseek.h).
+// "deepseek2": V2, V3, R1 and their kin (models/latent_attention.h).
 Result<ModelConfig> read_deepseek_config(const GgufFile& file);
 
 }  // namespace minke

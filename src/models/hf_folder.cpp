@@ -10,7 +10,6 @@
 #include <cstring>
 #include <filesystem>
 #include <map>
-#include <numbers>
 #include <optional>
 
 #include "core/float_bits.h"
@@ -18,6 +17,7 @@
 #include "io/json_file.h"
 #include "io/safetensors.h"
 #include "models/hf_tokenizer.h"
+#include "models/rope_scaling.h"
 
 namespace minke {
 namespace {
@@ -87,8 +87,7 @@ struct Facts {
   int64_t vocab_size = 0;
   bool tied = false;
   double rope_base = 10000.0;
-  bool llama3_rope = false;
-  double llama3_factor = 1, llama3_low = 1, llama3_high = 4, llama3_original = 8192;
+  std::optional<Llama3Scaling> llama3;
 };
 
 // Keys of the architecture at hand.
@@ -128,11 +127,10 @@ Status write_rope(const Config& config, Keys& keys, Facts& facts) {
   MINKE_ASSIGN(const double original,
                scaling.number_or("original_max_position_embeddings", static_cast<double>(context)));
   if (type == "llama3") {
-    facts.llama3_rope = true;
-    facts.llama3_factor = factor;
-    facts.llama3_original = original;
-    MINKE_ASSIGN(facts.llama3_low, scaling.number_or("low_freq_factor", 1.0));
-    MINKE_ASSIGN(facts.llama3_high, scaling.number_or("high_freq_factor", 4.0));
+    Llama3Scaling llama3 = {.factor = factor, .original = original};
+    MINKE_ASSIGN(llama3.low, scaling.number_or("low_freq_factor", llama3.low));
+    MINKE_ASSIGN(llama3.high, scaling.number_or("high_freq_factor", llama3.high));
+    facts.llama3 = llama3;
     return {};
   }
   if (type != "linear" && type != "yarn") {
@@ -466,7 +464,11 @@ class Tensors {
   Result<std::map<std::string, Target>> all() {
     for (const auto& [name, tensor] : files_.tensors()) MINKE_TRY(add(name, tensor));
     for (auto& [name, experts] : stacks_) MINKE_TRY(add_stack(name, experts));
-    if (facts_.llama3_rope) targets_["rope_freqs.weight"] = llama3_factors();
+    if (facts_.llama3) {
+      targets_["rope_freqs.weight"] = {
+          .shape = {facts_.head_dim / 2},
+          .values = llama3_factors(facts_.rope_base, facts_.head_dim, *facts_.llama3)};
+    }
     return std::move(targets_);
   }
 
@@ -567,23 +569,6 @@ class Tensors {
                       .shape = {static_cast<int64_t>(experts.size()), one[0], one[1]},
                       .sources = experts};
     return {};
-  }
-
-  // What Llama 3.1 divides its frequencies by.
-  Target llama3_factors() const {
-    Target made = {.shape = {facts_.head_dim / 2}};
-    for (int64_t i = 0; i < facts_.head_dim / 2; ++i) {
-      const double wavelength =
-          2.0 * std::numbers::pi *
-          std::pow(facts_.rope_base,
-                   2.0 * static_cast<double>(i) / static_cast<double>(facts_.head_dim));
-      const double smooth = std::clamp((facts_.llama3_original / wavelength - facts_.llama3_low) /
-                                           (facts_.llama3_high - facts_.llama3_low),
-                                       0.0, 1.0);
-      made.values.push_back(
-          static_cast<float>(1.0 / ((1.0 - smooth) / facts_.llama3_factor + smooth)));
-    }
-    return made;
   }
 
   const std::string& folder_;

@@ -1,6 +1,7 @@
 // The matrix attn_kv_b of older deepseek2 files: for each head, the rows that make its keys of a
 // latent and then those that make its values, [heads * (nope + value), kv_rank]. The absorbed form
-// (models/deepseek.h) multiplies by the two apart, and by the keys' half from its other side.
+// (models/latent_attention.h) multiplies by the two apart, and by the keys' half from its other
+// side.
 #pragma once
 
 #include "io/gguf.h"

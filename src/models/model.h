@@ -50,6 +50,9 @@ struct ModelConfig {
   RopeSpec rope;
   MixtureConfig mixture;
   LatentConfig latent;
+
+  // Whether it calls what Ops::runs_mixtures() speaks of.
+  bool needs_mixtures() const { return latent.kv_rank > 0 || mixture.route.experts > 0; }
 };
 
 class Model {

@@ -11,7 +11,6 @@
 
 #include "kernels/panels.h"
 #include "models/decoder.h"
-#include "models/deepseek.h"
 #include "models/gguf_config.h"
 #include "models/kv_b.h"
 
@@ -151,7 +150,6 @@ Result<ModelConfig> read_config(const GgufFile& file) {
 }
 
 std::unique_ptr<Model> make_model(const ModelConfig& config) {
-  if (config.latent.kv_rank > 0) return std::make_unique<DeepSeek>(config);
   return std::make_unique<Decoder>(config);
 }
 
@@ -183,7 +181,7 @@ Result<uint64_t> packed_weight_bytes(const GgufFile& file) {
 Result<std::unique_ptr<Model>> load_model(const GgufFile& file, Ops& ops,
                                           const std::function<bool(double)>& progress) {
   MINKE_ASSIGN(const ModelConfig config, read_config(file));
-  if ((config.latent.kv_rank > 0 || config.mixture.route.experts > 0) && !ops.runs_mixtures()) {
+  if (config.needs_mixtures() && !ops.runs_mixtures()) {
     return fail(
         fmt::format("{}: a model of architecture '{}' does not run on this device; "
                     "--device cpu runs it",

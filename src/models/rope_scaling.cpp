@@ -41,6 +41,18 @@ void scale_yarn(RopeSpec& spec, double base, const YarnScaling& scaling) {
       static_cast<float>((0.1 * std::log(scaling.factor) + 1.0) * scaling.attention_factor);
 }
 
+std::vector<float> llama3_factors(double base, int64_t rotary_dim, const Llama3Scaling& scaling) {
+  std::vector<float> factors;
+  for (int64_t i = 0; i < rotary_dim / 2; ++i) {
+    const double exponent = 2.0 * static_cast<double>(i) / static_cast<double>(rotary_dim);
+    const double wavelength = 2.0 * std::numbers::pi * std::pow(base, exponent);
+    const double smooth = std::clamp(
+        (scaling.original / wavelength - scaling.low) / (scaling.high - scaling.low), 0.0, 1.0);
+    factors.push_back(static_cast<float>(1.0 / ((1.0 - smooth) / scaling.factor + smooth)));
+  }
+  return factors;
+}
+
 void scale_by_factors(RopeSpec& spec, std::span<const float> factors) {
   for (size_t i = 0; i < spec.frequencies.size() && i < factors.size(); ++i) {
     spec.frequencies[i] /= factors[i];

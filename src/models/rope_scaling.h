@@ -22,6 +22,16 @@ struct YarnScaling {
 std::vector<float> rope_frequencies(double base, int64_t rotary_dim);
 void scale_linear(RopeSpec& spec, double factor);
 void scale_yarn(RopeSpec& spec, double base, const YarnScaling& scaling);
+// What Llama 3.1 and later divide each frequency by, when a context of `original` tokens is
+// stretched by `factor`: waves that turn `high` times in it or more often stay, those that turn
+// `low` times or less are stretched whole, and between the two it is a blend.
+struct Llama3Scaling {
+  double factor = 8.0;
+  double low = 1.0;
+  double high = 4.0;
+  double original = 8192.0;
+};
+std::vector<float> llama3_factors(double base, int64_t rotary_dim, const Llama3Scaling& scaling);
 // Divides each frequency by its factor (the file's rope_freqs tensor), as Llama 3.1 and later do.
 void scale_by_factors(RopeSpec& spec, std::span<const float> factors);
 

@@ -7,11 +7,11 @@
 #include <cmath>
 #include <cstddef>
 #include <map>
-#include <numbers>
 #include <utility>
 
 #include "core/random.h"
 #include "io/gguf_writer.h"
+#include "models/rope_scaling.h"
 #include "models/synth_tokenizer.h"
 #include "quant/format.h"
 
@@ -329,20 +329,6 @@ std::vector<float> normal_values(uint64_t seed, uint64_t stream, int64_t count, 
   return values;
 }
 
-// The factors by which Llama 3.1 stretches its rotary frequencies from 8,192 positions by 8.
-std::vector<float> llama3_factors(const SynthShape& shape) {
-  constexpr double kFactor = 8.0, kLow = 1.0, kHigh = 4.0, kOriginal = 8192.0;
-  std::vector<float> factors;
-  for (int64_t i = 0; i < shape.head_dim / 2; ++i) {
-    const double exponent = 2.0 * static_cast<double>(i) / static_cast<double>(shape.head_dim);
-    const double wavelength =
-        2.0 * std::numbers::pi * std::pow(static_cast<double>(shape.rope_base), exponent);
-    const double smooth = std::clamp((kOriginal / wavelength - kLow) / (kHigh - kLow), 0.0, 1.0);
-    factors.push_back(static_cast<float>(1.0 / ((1.0 - smooth) / kFactor + smooth)));
-  }
-  return factors;
-}
-
 // Encoded random blocks to draw matrices from. A unit is 64 or 256 consecutive values, so that
 // every row of a matrix is a whole number of blocks whatever unit it starts in.
 class Pools {
@@ -455,7 +441,7 @@ Status write_vector(GgufWriter& writer, const SynthShape& shape, const TensorPla
                     uint64_t seed, uint64_t stream) {
   const std::vector<float> values =
       tensor.name == "rope_freqs.weight"
-          ? llama3_factors(shape)
+          ? llama3_factors(static_cast<double>(shape.rope_base), shape.head_dim, {})
           : normal_values(seed, stream, tensor.shape.count(), tensor.mean, tensor.deviation);
   return writer.write(std::as_bytes(std::span(values)));
 }

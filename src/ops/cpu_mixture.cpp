@@ -51,25 +51,18 @@ std::vector<CpuOps::StackInput> CpuOps::prepare_stack(std::span<const StackPart>
     rounded |= format == PanelFormat::kBF16;
   }
   std::vector<StackInput> inputs(parts.size());
-  int64_t rows = 0;
-  for (const StackPart& part : parts) rows += part.rows;
   // Side by side, as kernels read them.
-  const Tensor plain = empty({rows, dim});
-  memory.push_back(plain);
-  int64_t at = 0;
-  std::vector<float*> places;
+  std::vector<Tensor> copies(parts.size());  // of rows that lie apart
   for (size_t i = 0; i < parts.size(); ++i) {
-    places.push_back(plain.row(at));
-    inputs[i].f32 = plain.row(at);
-    at += parts[i].rows;
+    if (parts[i].in_stride != dim) copies[i] = empty({parts[i].rows, dim});
+    inputs[i].f32 = copies[i].empty() ? parts[i].in : copies[i].f32();
   }
   threads_.parallel_each(static_cast<int64_t>(parts.size()), [&](int64_t index) {
     const auto i = static_cast<size_t>(index);
     for (int64_t row = 0; row < parts[i].rows; ++row) {
-      float* to = places[i] + row * dim;
-      std::memcpy(to, parts[i].in + row * parts[i].in_stride,
-                  static_cast<size_t>(dim) * sizeof(float));
-      if (quantised && is_peaked(to, dim)) inputs[i].peaked.push_back(row);
+      const float* from = parts[i].in + row * parts[i].in_stride;
+      if (parts[i].in_stride != dim) std::copy(from, from + dim, copies[i].row(row));
+      if (quantised && is_peaked(from, dim)) inputs[i].peaked.push_back(row);
     }
   });
   const int64_t groups = groups_of(dim);
@@ -92,6 +85,7 @@ std::vector<CpuOps::StackInput> CpuOps::prepare_stack(std::span<const StackPart>
       quantise_rows(inputs[i].f32, parts[i].rows, dim, inputs[i].peaked, inputs[i].groups);
     if (rounded) round_rows(inputs[i].f32, 0, parts[i].rows, dim, inputs[i].bf16);
   });
+  memory.insert(memory.end(), copies.begin(), copies.end());
   return inputs;
 }
 
@@ -185,8 +179,9 @@ namespace {
 
 // Routes in the order of their experts; each expert's rows ascend.
 struct Grouped {
-  std::vector<int32_t> rows;   // of the input, in that order
-  std::vector<int32_t> place;  // of an entry of the routes in that order
+  std::vector<int32_t> rows;     // of the input, in that order
+  std::vector<int32_t> experts;  // theirs
+  std::vector<int32_t> place;    // of an entry of the routes in that order
 };
 
 Grouped by_experts(const Routes& routes, int64_t used) {
@@ -199,6 +194,7 @@ Grouped by_experts(const Routes& routes, int64_t used) {
   for (const int32_t entry : order) {
     grouped.place[static_cast<size_t>(entry)] = static_cast<int32_t>(grouped.rows.size());
     grouped.rows.push_back(entry / static_cast<int32_t>(used));
+    grouped.experts.push_back(routes.experts[static_cast<size_t>(entry)]);
   }
   return grouped;
 }
@@ -216,13 +212,9 @@ Tensor CpuOps::mixture(const Tensor& x, const Tensor& logits, const Weight& bias
   const Grouped grouped = by_experts(routes, spec.used);
   const auto count = static_cast<int64_t>(grouped.rows.size());
   std::vector<StackPart> parts;
-  std::vector<int32_t> experts(grouped.rows.size());
-  for (size_t entry = 0; entry < experts.size(); ++entry) {
-    experts[static_cast<size_t>(grouped.place[entry])] = routes.experts[entry];
-  }
   const Tensor inputs = gather_rows(x, grouped.rows);
   for (int64_t i = 0; i < count; ++i) {
-    const int64_t expert = experts[static_cast<size_t>(i)];
+    const int64_t expert = grouped.experts[static_cast<size_t>(i)];
     if (parts.empty() || parts.back().matrix != expert) {
       parts.push_back(
           {.matrix = expert, .in = inputs.row(i), .in_stride = x.dim(), .out_first = i});
