@@ -23,6 +23,8 @@ class Decoder final : public Model {
  public:
   // Weights have names and shapes and no rows yet: a loader or an initialiser fills them.
   explicit Decoder(ModelConfig config);
+  Decoder(const Decoder&) = delete;  // its attentions refer to its configuration
+  Decoder& operator=(const Decoder&) = delete;
 
   const ModelConfig& config() const override { return config_; }
   Tensor forward(Ops& ops, const Batch& batch, KvStore& kv) override;
