@@ -23,18 +23,20 @@ float rounded(float value) { return bf16_to_f32(f32_to_bf16(value)); }
 
 // One sequence and one KV head.
 struct Unit {
-  const float* dy;  // [rows][heads][head_dim], from the sequence's first row, as q and dq
-  const float* q;
-  const float* k;  // [rows][kv_heads][head_dim], as v, dk and dv
-  const float* v;
+  const float* dy;  // [rows][heads][value_dim], from the sequence's first row
+  const float* q;   // [rows][heads][head_dim], as dq
+  const float* k;   // [rows][kv_heads][head_dim], as v, dk and dv
+  const float* v;   // k itself where values are shared; dv is dk then
   float* dq;
   float* dk;
   float* dv;
   int64_t rows;
   int64_t kv_head;
+  int64_t value_dim;  // at most head_dim
   const AttentionSpec& spec;
 
   int64_t q_stride() const { return spec.heads * spec.head_dim; }
+  int64_t dy_stride() const { return spec.heads * value_dim; }
   int64_t kv_stride() const { return spec.kv_heads * spec.head_dim; }
 };
 
@@ -55,13 +57,15 @@ void round_keys(const Unit& unit, Scratch& scratch) {
   const int64_t stride = padded(unit.rows);
   scratch.k.resize(static_cast<size_t>(unit.rows * dim));
   scratch.kt.assign(static_cast<size_t>(dim * stride), 0.0F);
-  scratch.vt.assign(static_cast<size_t>(dim * stride), 0.0F);
+  scratch.vt.assign(static_cast<size_t>(unit.value_dim * stride), 0.0F);
   for (int64_t row = 0; row < unit.rows; ++row) {
     const int64_t from = row * unit.kv_stride() + unit.kv_head * dim;
     for (int64_t d = 0; d < dim; ++d) {
       const float k = rounded(unit.k[from + d]);
       scratch.k[static_cast<size_t>(row * dim + d)] = k;
       scratch.kt[static_cast<size_t>(d * stride + row)] = k;
+    }
+    for (int64_t d = 0; d < unit.value_dim; ++d) {
       scratch.vt[static_cast<size_t>(d * stride + row)] = rounded(unit.v[from + d]);
     }
   }
@@ -107,7 +111,8 @@ void softmax_row_backward(const float* p, const float* rounded_p, float* dp, int
 struct QueryBlock {
   int64_t begin;  // row of its first query
   int64_t count;
-  int64_t place;  // of its first element in q, dy and dq
+  int64_t q_place;   // of its first element in q and dq
+  int64_t dy_place;  // in dy
 
   int64_t end() const { return begin + count; }
   int64_t keys() const { return padded(end()); }  // none after the last query
@@ -116,7 +121,7 @@ struct QueryBlock {
 void round_queries(const Unit& unit, const QueryBlock& block, Scratch& scratch) {
   const int64_t dim = unit.spec.head_dim;
   for (int64_t i = 0; i < block.count; ++i) {
-    const float* from = unit.q + block.place + i * unit.q_stride();
+    const float* from = unit.q + block.q_place + i * unit.q_stride();
     for (int64_t d = 0; d < dim; ++d) {
       scratch.q[static_cast<size_t>(i * dim + d)] = rounded(from[d]);
     }
@@ -137,8 +142,9 @@ void multiply_by_keys_and_values(const Unit& unit, const QueryBlock& block, Scra
                      .c = scratch.p.data(),
                      .c_stride = block.keys()};
   gemm_f32(product);
-  product.a = unit.dy + block.place;
-  product.a_row_stride = unit.q_stride();
+  product.depth = unit.value_dim;
+  product.a = unit.dy + block.dy_place;
+  product.a_row_stride = unit.dy_stride();
   product.b = scratch.vt.data();
   product.c = scratch.dp.data();
   gemm_f32(product);
@@ -155,7 +161,7 @@ void write_gradients(const Unit& unit, const QueryBlock& block, const Scratch& s
             .a_k_stride = 1,
             .b = scratch.k.data(),
             .b_stride = dim,
-            .c = unit.dq + block.place,
+            .c = unit.dq + block.q_place,
             .c_stride = unit.q_stride()});
   const int64_t kv_place = unit.kv_head * dim;
   GemmF32 transposed = {.rows = block.end(),
@@ -170,9 +176,10 @@ void write_gradients(const Unit& unit, const QueryBlock& block, const Scratch& s
                         .c_stride = unit.kv_stride(),
                         .accumulate = true};
   gemm_f32(transposed);
+  transposed.columns = unit.value_dim;
   transposed.a = scratch.rounded.data();
-  transposed.b = unit.dy + block.place;
-  transposed.b_stride = unit.q_stride();
+  transposed.b = unit.dy + block.dy_place;
+  transposed.b_stride = unit.dy_stride();
   transposed.c = unit.dv + kv_place;
   gemm_f32(transposed);
 }
@@ -203,7 +210,8 @@ void run_unit(const Unit& unit, Scratch& scratch) {
       query_block(unit,
                   {.begin = begin,
                    .count = std::min(kQueryBlock, unit.rows - begin),
-                   .place = begin * unit.q_stride() + head * unit.spec.head_dim},
+                   .q_place = begin * unit.q_stride() + head * unit.spec.head_dim,
+                   .dy_place = begin * unit.dy_stride() + head * unit.value_dim},
                   scratch);
     }
   }
@@ -214,11 +222,15 @@ void run_unit(const Unit& unit, Scratch& scratch) {
 AttentionGradients attention_backward(const BackwardContext& context, const Tensor& dy,
                                       const Tensor& q, const Tensor& k, const Tensor& v,
                                       std::span<const SequenceRows> sequences,
-                                      const AttentionSpec& spec) {
+                                      const AttentionSpec& spec, int64_t shared_values) {
   CHECK_EQ(spec.heads % spec.kv_heads, 0);
-  AttentionGradients gradients = {.dq = context.zeros(q.shape()),
-                                  .dk = context.zeros(k.shape()),
-                                  .dv = context.zeros(v.shape())};
+  CHECK_EQ(v.empty(), shared_values > 0);
+  AttentionGradients gradients = {
+      .dq = context.zeros(q.shape()), .dk = context.zeros(k.shape()), .dv = {}};
+  if (!v.empty()) gradients.dv = context.zeros(v.shape());
+  const Tensor& values = v.empty() ? k : v;
+  Tensor& value_gradients = v.empty() ? gradients.dk : gradients.dv;
+  const int64_t value_dim = v.empty() ? shared_values : spec.head_dim;
   const auto units = static_cast<int64_t>(sequences.size()) * spec.kv_heads;
   context.pool.parallel_for(units, 1, [&](int64_t begin, int64_t end) {
     Scratch scratch;
@@ -226,15 +238,16 @@ AttentionGradients attention_backward(const BackwardContext& context, const Tens
       const SequenceRows& rows = sequences[static_cast<size_t>(index / spec.kv_heads)];
       const int64_t q_place = rows.first_row * spec.heads * spec.head_dim;
       const int64_t kv_place = rows.first_row * spec.kv_heads * spec.head_dim;
-      run_unit({.dy = dy.f32() + q_place,
+      run_unit({.dy = dy.f32() + rows.first_row * spec.heads * value_dim,
                 .q = q.f32() + q_place,
                 .k = k.f32() + kv_place,
-                .v = v.f32() + kv_place,
+                .v = values.f32() + kv_place,
                 .dq = gradients.dq.f32() + q_place,
                 .dk = gradients.dk.f32() + kv_place,
-                .dv = gradients.dv.f32() + kv_place,
+                .dv = value_gradients.f32() + kv_place,
                 .rows = rows.row_count,
                 .kv_head = index % spec.kv_heads,
+                .value_dim = value_dim,
                 .spec = spec},
                scratch);
     }

@@ -68,6 +68,52 @@ void linear_backward_weight(const BackwardContext& context, const Tensor& dy, co
                           .accumulate = true});
 }
 
+Tensor linear_by_heads_backward_input(const BackwardContext& context, const Tensor& dy,
+                                      const float* w, const Shape& x_shape) {
+  Tensor dx = context.empty(x_shape);
+  const int64_t heads = dy.shape()[1];
+  context.pool.parallel_each(heads, [&](int64_t head) {
+    gemm_f32({.rows = dy.shape()[0],
+              .columns = dx.dim(),
+              .depth = dy.dim(),
+              .a = dy.f32() + head * dy.dim(),
+              .a_row_stride = heads * dy.dim(),
+              .a_k_stride = 1,
+              .b = w + head * dy.dim() * dx.dim(),
+              .b_stride = dx.dim(),
+              .c = dx.f32() + head * dx.dim(),
+              .c_stride = heads * dx.dim()});
+  });
+  return dx;
+}
+
+void linear_by_heads_backward_weight(const BackwardContext& context, const Tensor& dy,
+                                     const Tensor& x, float* dw) {
+  const int64_t heads = dy.shape()[1];
+  context.pool.parallel_each(heads, [&](int64_t head) {
+    gemm_f32({.rows = dy.dim(),
+              .columns = x.dim(),
+              .depth = x.shape()[0],
+              .a = dy.f32() + head * dy.dim(),
+              .a_row_stride = 1,
+              .a_k_stride = heads * dy.dim(),
+              .b = x.f32() + head * x.dim(),
+              .b_stride = heads * x.dim(),
+              .c = dw + head * dy.dim() * x.dim(),
+              .c_stride = x.dim(),
+              .accumulate = true});
+  });
+}
+
+Tensor slice_backward(const BackwardContext& context, const Tensor& dy, int64_t begin,
+                      const Shape& x_shape) {
+  Tensor dx = context.zeros(x_shape);
+  for (int64_t row = 0; row < dx.rows(); ++row) {
+    std::memcpy(dx.row(row) + begin, dy.row(row), static_cast<size_t>(dy.dim()) * sizeof(float));
+  }
+  return dx;
+}
+
 Tensor rms_norm_backward(const BackwardContext& context, const Tensor& dy, const Tensor& x,
                          const float* w, float epsilon, float* dw) {
   const int64_t dim = x.dim();

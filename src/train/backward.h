@@ -44,6 +44,36 @@ RopeTable make_rope_table(const RopeSpec& spec, std::span<const int32_t> positio
 Tensor rope_backward(const BackwardContext& context, const Tensor& dy, const RopePairs pairs,
                      const RopeTable& table);
 
+// dx [rows, heads, in_dim] = dy [rows, heads, out_dim] · w[head], for w [heads, out_dim, in_dim].
+Tensor linear_by_heads_backward_input(const BackwardContext& context, const Tensor& dy,
+                                      const float* w, const Shape& x_shape);
+// dw[head] += dy[:, head]ᵀ · x[:, head], rows ascending.
+void linear_by_heads_backward_weight(const BackwardContext& context, const Tensor& dy,
+                                     const Tensor& x, float* dw);
+
+// dx: dy where the slice was taken from, zero elsewhere.
+Tensor slice_backward(const BackwardContext& context, const Tensor& dy, int64_t begin,
+                      const Shape& x_shape);
+
+// A mixture's experts, as its forward saw them; gradients of stacks may be null (not trained).
+struct MixtureWeights {
+  const float* gate = nullptr;  // [experts, ffn_dim, dim], as up
+  const float* up = nullptr;
+  const float* down = nullptr;  // [experts, dim, ffn_dim]
+  int64_t ffn_dim = 0;
+  float* gate_gradient = nullptr;
+  float* up_gradient = nullptr;
+  float* down_gradient = nullptr;
+};
+struct MixtureGradients {
+  Tensor dx, dlogits;
+};
+// What the experts computed between is computed again. Which experts a token goes to has no
+// gradient, nor has the router's bias; what their scores weigh has.
+MixtureGradients mixture_backward(const BackwardContext& context, const Tensor& dy, const Tensor& x,
+                                  const Tensor& logits, std::span<const float> bias,
+                                  const RouteSpec& spec, const MixtureWeights& weights);
+
 // The rows of one sequence that attend to each other, from position 0 on.
 struct SequenceRows {
   int64_t first_row = 0;
@@ -53,11 +83,12 @@ struct AttentionGradients {
   Tensor dq, dk, dv;
 };
 // q [rows, heads, head_dim], k and v [rows, kv_heads, head_dim] as they were before the forward
-// rounded them to bf16.
+// rounded them to bf16. Where `shared_values` is more than 0, a value is the first so many numbers
+// of its key: v is empty then, as dv is.
 AttentionGradients attention_backward(const BackwardContext& context, const Tensor& dy,
                                       const Tensor& q, const Tensor& k, const Tensor& v,
                                       std::span<const SequenceRows> sequences,
-                                      const AttentionSpec& spec);
+                                      const AttentionSpec& spec, int64_t shared_values = 0);
 
 // (d gate, d up).
 std::pair<Tensor, Tensor> swiglu_backward(const BackwardContext& context, const Tensor& dy,

@@ -200,6 +200,93 @@ TEST_F(BackwardTest, AddAndGatherRows) {
   });
 }
 
+TEST_F(BackwardTest, SliceAndConcat) {
+  const Tensor a = spread_tensor(*ops_, {5, 3, 18}, 1);
+  const Tensor b = spread_tensor(*ops_, {5, 3, 4}, 2);
+  // The slices overlap and leave some out.
+  Case test = {.op =
+                   [&](Ops& ops) {
+                     return ops.concat(ops.slice(a, 2, 7), ops.concat(b, ops.slice(a, 6, 11)));
+                   },
+               .variables = {{"a", a.values()}, {"b", b.values()}}};
+  differentiate(test, {}, [&](const Tape& tape, const Gradients&) {
+    check(test, 0, tape.input_gradient(a).values(), 0.05, 1e-4);
+    check(test, 1, tape.input_gradient(b).values(), 0.05, 1e-4);
+  });
+}
+
+TEST_F(BackwardTest, LinearByHeads) {
+  Weight w = {.name = "w", .shape = {3, 16, 23}};
+  fill_weight(w, 1, 0.5);
+  const Tensor x = spread_tensor(*ops_, {5, 3, 23}, 3);
+  Case test = {.op = [&](Ops& ops) { return ops.linear_by_heads(x, w); },
+               .variables = {{"x", x.values()}, {"w", {w.mutable_f32(), 3 * 16 * 23}}},
+               .changed = [&] { ASSERT_TRUE(prepare(w).has_value()); }};
+  Weight* const weights[] = {&w};
+  differentiate(test, weights, [&](const Tape& tape, const Gradients& gradients) {
+    check(test, 0, tape.input_gradient(x).values(), 0.05, 1e-4);
+    check(test, 1, gradients.entries()[0].values(), 0.05, 1e-4);
+  });
+}
+
+// Both scores, with and without groups, bias and a common divisor. The logits lie so far apart that
+// no step of the differences changes a route.
+TEST_F(BackwardTest, Mixture) {
+  const RouteSpec specs[] = {
+      {.experts = 6, .used = 2, .score = ExpertScore::kSoftmax, .scale = 1.5F},
+      {.experts = 6, .used = 3, .score = ExpertScore::kSoftmax, .normalise = true},
+      {.experts = 6,
+       .used = 2,
+       .groups = 3,
+       .groups_used = 2,
+       .score = ExpertScore::kSigmoid,
+       .normalise = true,
+       .scale = 2.5F},
+      {.experts = 6, .used = 1, .score = ExpertScore::kSigmoid}};
+  Weight gate = {.name = "gate", .shape = {6, 16, 32}};
+  Weight up = {.name = "up", .shape = {6, 16, 32}};
+  Weight down = {.name = "down", .shape = {6, 32, 16}};
+  Weight bias = {.name = "bias", .shape = {6}};
+  fill_weight(gate, 1, 0.3);
+  fill_weight(up, 2, 0.3);
+  fill_weight(down, 3, 0.3);
+  fill_weight(bias, 4, 0.1);
+  const Tensor x = spread_tensor(*ops_, {9, 32}, 5);
+  const Tensor logits = ops_->empty({9, 6});
+  for (uint32_t i = 0; i < 9 * 6; ++i) {
+    // Each row is a permutation of 0, 0.4, ... 2, moved a little.
+    const uint32_t rank = (i % 6 * 5 + i / 6 * (i / 6 + 1)) % 6;
+    logits.values()[i] = static_cast<float>(0.4 * rank - 1.0 + 0.02 * spread(6, i));
+  }
+  for (const RouteSpec& spec : specs) {
+    SCOPED_TRACE(&spec - specs);
+    const bool biased = spec.score == ExpertScore::kSigmoid;
+    const Weight none;
+    Case test = {.op =
+                     [&](Ops& ops) {
+                       return ops.mixture(x, logits, biased ? bias : none, spec, gate, up, down);
+                     },
+                 .variables = {{"x", x.values()},
+                               {"logits", logits.values()},
+                               {"gate", {gate.mutable_f32(), 6 * 16 * 32}},
+                               {"up", {up.mutable_f32(), 6 * 16 * 32}},
+                               {"down", {down.mutable_f32(), 6 * 32 * 16}}},
+                 .changed =
+                     [&] {
+                       for (Weight* w : {&gate, &up, &down}) ASSERT_TRUE(prepare(*w).has_value());
+                     }};
+    Weight* const weights[] = {&gate, &up, &down, &bias};
+    differentiate(test, weights, [&](const Tape& tape, const Gradients& gradients) {
+      check(test, 0, tape.input_gradient(x).values(), 0.02, 1e-3);
+      check(test, 1, tape.input_gradient(logits).values(), 0.01, 2e-3);
+      check(test, 2, gradients.entries()[0].values(), 0.02, 1e-3);
+      check(test, 3, gradients.entries()[1].values(), 0.02, 1e-3);
+      check(test, 4, gradients.entries()[2].values(), 0.05, 1e-3);
+      for (const float value : gradients.entries()[3].values()) EXPECT_EQ(value, 0.0F);
+    });
+  }
+}
+
 TEST_F(BackwardTest, CrossEntropy) {
   const Tensor logits = spread_tensor(*ops_, {5, 21}, 1, 3.0);
   const std::vector<int32_t> targets = {20, 0, kIgnoreTarget, 7, 7};
@@ -249,7 +336,9 @@ TEST_F(BackwardTest, CrossEntropyOfHugeLogitsIsFinite) {
 struct AttentionCase {
   AttentionSpec spec;
   std::vector<int64_t> lengths;
+  int64_t shared_values = 0;  // more: values are the beginnings of their keys
 
+  int64_t value_dim() const { return shared_values > 0 ? shared_values : spec.head_dim; }
   int64_t rows() const {
     int64_t sum = 0;
     for (int64_t length : lengths) sum += length;
@@ -260,7 +349,9 @@ struct AttentionCase {
 std::vector<double> smooth_attention(const AttentionCase& test, const std::vector<double>& q,
                                      const std::vector<double>& k, const std::vector<double>& v) {
   const auto [heads, kv_heads, dim, scale] = test.spec;
-  std::vector<double> out(q.size());
+  const int64_t value_dim = test.value_dim();
+  const std::vector<double>& values = test.shared_values > 0 ? k : v;
+  std::vector<double> out(static_cast<size_t>(test.rows() * heads * value_dim));
   int64_t first = 0;
   for (const int64_t length : test.lengths) {
     for (int64_t row = first; row < first + length; ++row) {
@@ -277,12 +368,12 @@ std::vector<double> smooth_attention(const AttentionCase& test, const std::vecto
           weights.push_back(std::exp(score * static_cast<double>(scale)));
           sum += weights.back();
         }
-        for (int64_t d = 0; d < dim; ++d) {
+        for (int64_t d = 0; d < value_dim; ++d) {
           double value = 0.0;
           for (int64_t key = first; key <= row; ++key) {
-            value += weights[static_cast<size_t>(key - first)] / sum * v[key_at(key) + d];
+            value += weights[static_cast<size_t>(key - first)] / sum * values[key_at(key) + d];
           }
-          out[static_cast<size_t>((row * heads + head) * dim + d)] = value;
+          out[static_cast<size_t>((row * heads + head) * value_dim + d)] = value;
         }
       }
     }
@@ -290,12 +381,6 @@ std::vector<double> smooth_attention(const AttentionCase& test, const std::vecto
   }
   return out;
 }
-
-struct AttentionRun {
-  Tensor out;
-  std::vector<double> smooth_out;
-  Tensor gradients[3];
-};
 
 class AttentionBackwardTest : public BackwardTest {
  protected:
@@ -309,7 +394,7 @@ class AttentionBackwardTest : public BackwardTest {
       return tensor;
     };
     const Tensor inputs[3] = {grid({rows, heads, dim}, 1), grid({rows, kv_heads, dim}, 2),
-                              grid({rows, kv_heads, dim}, 3)};
+                              test.shared_values > 0 ? Tensor() : grid({rows, kv_heads, dim}, 3)};
     Batch batch;
     std::vector<int32_t> pages;
     for (int32_t page = 0; page < 16; ++page) pages.push_back(page);
@@ -323,7 +408,9 @@ class AttentionBackwardTest : public BackwardTest {
       next_page += own;
       first += length;
     }
-    auto kv = KvStore::create({.layers = 1, .kv_heads = kv_heads, .head_dim = dim}, 16);
+    auto kv = KvStore::create(
+        {.layers = 1, .kv_heads = kv_heads, .head_dim = dim, .shared_values = test.shared_values},
+        16);
     ASSERT_TRUE(kv.has_value());
 
     Gradients none(std::span<Weight* const>{});
@@ -335,7 +422,8 @@ class AttentionBackwardTest : public BackwardTest {
     tape.backward(y, dy);
 
     std::vector<double> smooth[3];
-    for (size_t i = 0; i < 3; ++i) {
+    const size_t input_count = test.shared_values > 0 ? 2 : 3;
+    for (size_t i = 0; i < input_count; ++i) {
       smooth[i].assign(inputs[i].values().begin(), inputs[i].values().end());
     }
     const std::vector<double> expected = smooth_attention(test, smooth[0], smooth[1], smooth[2]);
@@ -350,7 +438,7 @@ class AttentionBackwardTest : public BackwardTest {
       }
       return sum;
     };
-    for (size_t input = 0; input < 3; ++input) {
+    for (size_t input = 0; input < input_count; ++input) {
       check_input(input, smooth[input], tape.input_gradient(inputs[input]).values(), loss);
     }
   }
@@ -410,6 +498,13 @@ TEST_F(AttentionBackwardTest, GroupedHeadsSeveralSequences) {
 TEST_F(AttentionBackwardTest, AcrossPages) {
   run({.spec = {.heads = 2, .kv_heads = 1, .head_dim = 16, .scale = 0.25F},
        .lengths = {3, 130, 64, 65}});
+}
+
+// Latent attention: a value is the first numbers of its key, which so gets both gradients.
+TEST_F(AttentionBackwardTest, SharedValues) {
+  run({.spec = {.heads = 3, .kv_heads = 1, .head_dim = 24, .scale = 0.2F},
+       .lengths = {3, 70, 9},
+       .shared_values = 16});
 }
 
 }  // namespace

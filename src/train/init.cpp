@@ -5,13 +5,42 @@
 #include <algorithm>
 #include <cmath>
 #include <string_view>
+#include <tuple>
 #include <utility>
 
 #include "core/random.h"
+#include "kernels/panels.h"
 #include "models/registry.h"
 
 namespace minke {
 namespace {
+
+// Matrices of a stack are packed one after the other, in whole panels.
+Status check_stacks(const ModelConfig& c) {
+  const bool mixture = c.mixture.route.experts > 0;
+  const bool latent = c.latent.kv_rank > 0;
+  const std::tuple<const char*, int64_t, bool> sizes[] = {
+      {"expert_dim", c.mixture.expert_dim, mixture},
+      {"dim", c.dim, mixture},
+      {"kv_rank", c.latent.kv_rank, latent},
+      {"value_dim", c.latent.value_dim, latent}};
+  for (const auto& [name, value, matters] : sizes) {
+    if (matters && (value <= 0 || value % kPanelOutputs != 0)) {
+      return misuse(fmt::format("a new model's {} is {}, expected a multiple of {}", name, value,
+                                kPanelOutputs));
+    }
+  }
+  const RouteSpec& route = c.mixture.route;
+  if (mixture && (route.used < 1 || route.groups < 1 || route.experts % route.groups != 0 ||
+                  route.groups_used < 1 || route.groups_used > route.groups ||
+                  route.used > route.experts / route.groups * route.groups_used)) {
+    return misuse(
+        fmt::format("a new model's tokens go to {} of {} experts, in {} of {} groups: the groups "
+                    "must be equal and hold as many",
+                    route.used, route.experts, route.groups_used, route.groups));
+  }
+  return {};
+}
 
 Status check_config(const ModelConfig& c) {
   const std::pair<const char*, int64_t> sizes[] = {
@@ -36,7 +65,7 @@ Status check_config(const ModelConfig& c) {
                     "the {} elements that its rotary frequencies turn",
                     c.head_dim, rotary_dim));
   }
-  return {};
+  return check_stacks(c);
 }
 
 // 0 for weights that start as a constant.
@@ -45,8 +74,7 @@ double standard_deviation(const Weight& weight, const ModelConfig& config) {
   const std::string_view name = weight.name;
   if (name == "token_embd.weight") return 0.02;
   const double plain = 1.0 / std::sqrt(static_cast<double>(weight.in_dim()));
-  const bool to_residual =
-      name.ends_with("attn_output.weight") || name.ends_with("ffn_down.weight");
+  const bool to_residual = name.ends_with("attn_output.weight") || name.contains(".ffn_down");
   return to_residual ? plain / std::sqrt(2.0 * static_cast<double>(config.layers)) : plain;
 }
 

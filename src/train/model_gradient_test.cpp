@@ -1,5 +1,6 @@
 // Whole models under the tape: against PyTorch, against differences of their own loss, and against
 // the inference forward bit for bit.
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <sstream>
@@ -16,11 +17,13 @@ using testing::tiny_config;
 using testing::tiny_model;
 
 struct Variant {
-  const char* architecture;
+  const char* family;
   bool tied;
 };
 std::ostream& operator<<(std::ostream& out, const Variant& variant) {
-  return out << variant.architecture << (variant.tied ? "_tied" : "_untied");
+  std::string name = variant.family;
+  std::ranges::replace(name, '-', '_');
+  return out << name << (variant.tied ? "_tied" : "_untied");
 }
 
 // The sequences of tests/golden/make_tiny_gradients.py: one token, and more than one page,
@@ -38,7 +41,10 @@ class ModelGradientTest : public ::testing::TestWithParam<Variant> {
  protected:
   void SetUp() override {
     ops_ = testing::make_ops();
-    const ModelConfig config = tiny_config(GetParam().architecture, GetParam().tied);
+    make(tiny_config(GetParam().family, GetParam().tied));
+  }
+
+  void make(const ModelConfig& config) {
     model_ = tiny_model(config, *ops_);
     tokens_ = tiny_sequences(config.vocab_size);
     std::vector<TrainSequence> sequences;
@@ -119,10 +125,10 @@ std::vector<GoldenGradient> read_golden(const Variant& variant, double& loss) {
     words >> first;
     if (first.empty() || first == "#") continue;
     if (first == "model") {
-      std::string architecture;
+      std::string family;
       std::string tied;
-      words >> architecture >> tied;
-      ours = architecture == variant.architecture && (tied == "tied") == variant.tied;
+      words >> family >> tied;
+      ours = family == variant.family && (tied == "tied") == variant.tied;
       if (ours) words >> loss;
     } else if (ours) {
       GoldenGradient& gradient = golden.emplace_back();
@@ -160,8 +166,15 @@ TEST_P(ModelGradientTest, EqualsAutogradOfPyTorch) {
 }
 
 // The loss's forward rounds to bf16, which adds noise of about 1e-3 to it; so the steps are long
-// enough that the loss moves by a hundred times as much, and all weights move together.
+// enough that the loss moves by a hundred times as much, and all weights move together. Steps of
+// that length would send tokens to other experts, where the loss jumps: here they go to all, and
+// these weigh 1 together, which keeps the noise what it is elsewhere.
 TEST_P(ModelGradientTest, EqualsDifferencesOfTheLoss) {
+  ModelConfig config = tiny_config(GetParam().family, GetParam().tied);
+  config.mixture.route.used = config.mixture.route.experts;
+  config.mixture.route.groups_used = config.mixture.route.groups;
+  config.mixture.route.scale = 1.0F;
+  make(config);
   Gradients gradients(*model_);
   differentiate(gradients);
   double squares = 0.0;
@@ -212,7 +225,7 @@ TEST_P(ModelGradientTest, FrozenWeightsDoNotChangeTheOthersGradients) {
   Gradients all(*model_);
   differentiate(all);
   Gradients some(*model_, [](const Weight& weight) { return weight.name.contains("ffn_up"); });
-  ASSERT_EQ(some.entries().size(), size_t{2});
+  ASSERT_GE(some.entries().size(), size_t{2});
   differentiate(some);
   for (const Gradients::Entry& entry : some.entries()) {
     EXPECT_EQ(
@@ -239,7 +252,9 @@ TEST_P(ModelGradientTest, BackwardPassesAddUp) {
 INSTANTIATE_TEST_SUITE_P(Models, ModelGradientTest,
                          ::testing::Values(Variant{"llama", true}, Variant{"llama", false},
                                            Variant{"qwen2", true}, Variant{"qwen2", false},
-                                           Variant{"qwen3", true}),
+                                           Variant{"qwen3", true}, Variant{"qwen3moe", false},
+                                           Variant{"deepseek-v2-lite", false},
+                                           Variant{"deepseek-v3", false}),
                          ::testing::PrintToStringParamName());
 
 }  // namespace

@@ -115,13 +115,15 @@ Tensor Tape::attention(const Tensor& q, const Tensor& k, const Tensor& v, const 
     CHECK_EQ(sequence.first_position, 0);
     sequences.push_back({.first_row = sequence.first_row, .row_count = sequence.row_count});
   }
-  record(
-      y, {&q, &k, &v}, [this, q, k, v, spec, sequences = std::move(sequences)](const Tensor& dy) {
-        AttentionGradients gradients = attention_backward(context_, dy, q, k, v, sequences, spec);
-        add_gradient(q, std::move(gradients.dq));
-        add_gradient(k, std::move(gradients.dk));
-        add_gradient(v, std::move(gradients.dv));
-      });
+  record(y, {&q, &k, &v},
+         [this, q, k, v, spec, shared_values = kv.spec().shared_values,
+          sequences = std::move(sequences)](const Tensor& dy) {
+           AttentionGradients gradients =
+               attention_backward(context_, dy, q, k, v, sequences, spec, shared_values);
+           add_gradient(q, std::move(gradients.dq));
+           add_gradient(k, std::move(gradients.dk));
+           if (!v.empty()) add_gradient(v, std::move(gradients.dv));
+         });
   return y;
 }
 
@@ -151,6 +153,56 @@ Tensor Tape::gather_rows(const Tensor& x, std::span<const int32_t> indices) {
     accumulate_rows(context_.pool, dy.f32(), dy.rows(), dy.dim(), rows, dx.f32());
     add_gradient(x, std::move(dx));
   });
+  return y;
+}
+
+Tensor Tape::slice(const Tensor& x, int64_t begin, int64_t count) {
+  Tensor y = inner_.slice(x, begin, count);
+  record(y, {&x}, [this, x, begin](const Tensor& dy) {
+    add_gradient(x, slice_backward(context_, dy, begin, x.shape()));
+  });
+  return y;
+}
+
+Tensor Tape::concat(const Tensor& a, const Tensor& b) {
+  Tensor y = inner_.concat(a, b);
+  record(y, {&a, &b}, [this, a, b](const Tensor& dy) {
+    add_gradient(a, inner_.slice(dy, 0, a.dim()));
+    add_gradient(b, inner_.slice(dy, a.dim(), b.dim()));
+  });
+  return y;
+}
+
+Tensor Tape::linear_by_heads(const Tensor& x, const Weight& w) {
+  Tensor y = inner_.linear_by_heads(x, w);
+  record(y, {&x}, [this, x, rows = w.f32(), gradient = gradients_.find(w)](const Tensor& dy) {
+    if (gradient) linear_by_heads_backward_weight(context_, dy, x, gradient);
+    add_gradient(x, linear_by_heads_backward_input(context_, dy, rows, x.shape()));
+  });
+  return y;
+}
+
+Tensor Tape::mixture(const Tensor& x, const Tensor& logits, const Weight& bias,
+                     const RouteSpec& spec, const Weight& gate, const Weight& up,
+                     const Weight& down) {
+  Tensor y = inner_.mixture(x, logits, bias, spec, gate, up, down);
+  const MixtureWeights weights = {.gate = gate.f32(),
+                                  .up = up.f32(),
+                                  .down = down.f32(),
+                                  .ffn_dim = down.in_dim(),
+                                  .gate_gradient = gradients_.find(gate),
+                                  .up_gradient = gradients_.find(up),
+                                  .down_gradient = gradients_.find(down)};
+  // The route is part of the forward's record: a bias that moves after it must not change it.
+  std::vector<float> biases;
+  if (bias.present()) biases.assign(bias.f32(), bias.f32() + spec.experts);
+  record(y, {&x, &logits},
+         [this, x, logits, biases = std::move(biases), spec, weights](const Tensor& dy) {
+           MixtureGradients gradients =
+               mixture_backward(context_, dy, x, logits, biases, spec, weights);
+           add_gradient(x, std::move(gradients.dx));
+           add_gradient(logits, std::move(gradients.dlogits));
+         });
   return y;
 }
 

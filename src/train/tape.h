@@ -56,6 +56,12 @@ class Tape : public Ops {
   Tensor swiglu(const Tensor& gate, const Tensor& up) override;
   Tensor add(const Tensor& a, const Tensor& b) override;
   Tensor gather_rows(const Tensor& x, std::span<const int32_t> indices) override;
+  bool runs_mixtures() const override { return inner_.runs_mixtures(); }
+  Tensor slice(const Tensor& x, int64_t begin, int64_t count) override;
+  Tensor concat(const Tensor& a, const Tensor& b) override;
+  Tensor linear_by_heads(const Tensor& x, const Weight& w) override;
+  Tensor mixture(const Tensor& x, const Tensor& logits, const Weight& bias, const RouteSpec& spec,
+                 const Weight& gate, const Weight& up, const Weight& down) override;
 
  private:
   // The op's result and what to do with its gradient. The tensors it captured live until then, so

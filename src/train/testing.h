@@ -19,7 +19,7 @@
 
 namespace minke::testing {
 
-// In [-1, 1), a function of (stream, index) that tests/parity/tiny_gradients.py repeats.
+// In [-1, 1), a function of (stream, index) that tests/golden/make_tiny_gradients.py repeats.
 inline double spread(uint32_t stream, uint32_t index) {
   uint32_t h = index * 2654435761u + stream * 2246822519u + 374761393u;
   h ^= h >> 15;
@@ -55,8 +55,12 @@ inline void fill_weight(Weight& weight, uint32_t stream, double scale, double of
   }
 }
 
-inline ModelConfig tiny_config(const std::string& architecture, bool tied) {
-  ModelConfig config = {.architecture = architecture,
+// Two blocks of a family: "llama", "qwen2", "qwen3", "qwen3moe", "deepseek-v2-lite" (a softmax
+// chooses experts, queries come straight from the input) or "deepseek-v3" (sigmoids, groups, a bias
+// for balance, low-rank queries); the first block of DeepSeek's is dense.
+inline ModelConfig tiny_config(const std::string& family, bool tied) {
+  const bool deepseek = family.starts_with("deepseek");
+  ModelConfig config = {.architecture = deepseek ? "deepseek2" : family,
                         .name = "tiny",
                         .layers = 2,
                         .dim = 48,
@@ -68,10 +72,32 @@ inline ModelConfig tiny_config(const std::string& architecture, bool tied) {
                         .context_max = 256,
                         .norm_epsilon = 1e-5F,
                         .tied_embeddings = tied,
-                        .qkv_bias = architecture == "qwen2",
-                        .qk_norm = architecture == "qwen3"};
-  config.rope.pairs = architecture == "llama" ? RopePairs::kAdjacent : RopePairs::kHalves;
-  config.rope.frequencies = rope_frequencies(10000.0, config.head_dim);
+                        .qkv_bias = family == "qwen2",
+                        .qk_norm = family.starts_with("qwen3")};
+  config.rope.pairs = family == "llama" || deepseek ? RopePairs::kAdjacent : RopePairs::kHalves;
+  config.rope.frequencies = rope_frequencies(10000.0, 8);
+  if (family == "qwen3moe" || deepseek) {
+    config.mixture = {.route = {.experts = 8, .used = 3}, .expert_dim = 32};
+    config.mixture.route.normalise = family != "deepseek-v2-lite";
+  }
+  if (!deepseek) return config;
+  config.mixture.dense_layers = 1;
+  config.mixture.shared = 2;
+  config.kv_heads = 1;
+  config.head_dim = 32 + 8;
+  config.latent = {.kv_rank = 32,
+                   .nope_dim = 12,
+                   .rope_dim = 8,
+                   .value_dim = 16,
+                   .score_scale = 1.0F / std::sqrt(12.0F + 8.0F)};
+  if (family != "deepseek-v3") return config;
+  config.latent.q_rank = 20;
+  config.mixture.shared = 1;
+  config.mixture.has_bias = true;
+  config.mixture.route.groups = 4;
+  config.mixture.route.groups_used = 2;
+  config.mixture.route.score = ExpertScore::kSigmoid;
+  config.mixture.route.scale = 2.5F;
   return config;
 }
 

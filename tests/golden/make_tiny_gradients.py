@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Gradients of tiny llama, qwen2 and qwen3 models by PyTorch's autograd, in double precision.
+"""Gradients of tiny models of each family by PyTorch's autograd, in double precision.
 
     python make_tiny_gradients.py > tiny_gradients.txt
 
@@ -14,6 +14,8 @@ import math
 import torch
 
 LAYERS, DIM, HEADS, KV_HEADS, HEAD_DIM, FFN, VOCABULARY = 2, 48, 6, 2, 8, 80, 37
+EXPERTS, USED, EXPERT_DIM, GROUPS, GROUPS_USED, ROUTE_SCALE = 8, 3, 32, 4, 2, 2.5
+Q_RANK, KV_RANK, NOPE_DIM, ROPE_DIM, VALUE_DIM = 20, 32, 12, 8, 16
 EPSILON = 1e-5
 PAGE = 64
 LENGTHS = [6, 1, 80, 17]  # rows of each sequence
@@ -23,6 +25,9 @@ MODELS = [
     ("qwen2", True),
     ("qwen2", False),
     ("qwen3", True),
+    ("qwen3moe", False),
+    ("deepseek-v2-lite", False),
+    ("deepseek-v3", False),
 ]
 torch.set_default_dtype(torch.float64)
 
@@ -53,36 +58,77 @@ def rounded(x):
     return x + (x.detach().float().bfloat16().double() - x.detach())
 
 
-def shapes(architecture, tied):
-    """(name, shape) in minke's order of traversal."""
+def has_mixture(family, layer):
+    return family == "qwen3moe" or (family.startswith("deepseek") and layer > 0)
+
+
+def attention_shapes(family):
+    if family.startswith("deepseek"):
+        q = HEADS * (NOPE_DIM + ROPE_DIM)
+        if family == "deepseek-v3":
+            yield "attn_q_a.weight", (Q_RANK, DIM)
+            yield "attn_q_a_norm.weight", (Q_RANK,)
+            yield "attn_q_b.weight", (q, Q_RANK)
+        else:
+            yield "attn_q.weight", (q, DIM)
+        yield "attn_kv_a_mqa.weight", (KV_RANK + ROPE_DIM, DIM)
+        yield "attn_kv_a_norm.weight", (KV_RANK,)
+        yield "attn_k_b.weight", (HEADS, KV_RANK, NOPE_DIM)
+        yield "attn_v_b.weight", (HEADS, VALUE_DIM, KV_RANK)
+        yield "attn_output.weight", (DIM, HEADS * VALUE_DIM)
+        return
     q, kv = HEADS * HEAD_DIM, KV_HEADS * HEAD_DIM
+    yield "attn_q.weight", (q, DIM)
+    yield "attn_k.weight", (kv, DIM)
+    yield "attn_v.weight", (kv, DIM)
+    if family == "qwen2":
+        yield "attn_q.bias", (q,)
+        yield "attn_k.bias", (kv,)
+        yield "attn_v.bias", (kv,)
+    if family.startswith("qwen3"):
+        yield "attn_q_norm.weight", (HEAD_DIM,)
+        yield "attn_k_norm.weight", (HEAD_DIM,)
+    yield "attn_output.weight", (DIM, q)
+
+
+def feed_forward_shapes(family, layer):
+    if not has_mixture(family, layer):
+        yield "ffn_gate.weight", (FFN, DIM)
+        yield "ffn_up.weight", (FFN, DIM)
+        yield "ffn_down.weight", (DIM, FFN)
+        return
+    yield "ffn_gate_inp.weight", (EXPERTS, DIM)
+    if family == "deepseek-v3":
+        yield "exp_probs_b.bias", (EXPERTS,)
+    if family != "qwen3moe":
+        shared = EXPERT_DIM * (1 if family == "deepseek-v3" else 2)
+        yield "ffn_gate_shexp.weight", (shared, DIM)
+        yield "ffn_up_shexp.weight", (shared, DIM)
+        yield "ffn_down_shexp.weight", (DIM, shared)
+    yield "ffn_gate_exps.weight", (EXPERTS, EXPERT_DIM, DIM)
+    yield "ffn_up_exps.weight", (EXPERTS, EXPERT_DIM, DIM)
+    yield "ffn_down_exps.weight", (EXPERTS, DIM, EXPERT_DIM)
+
+
+def shapes(family, tied):
+    """(name, shape) in minke's order of traversal."""
     yield "token_embd.weight", (VOCABULARY, DIM)
     for i in range(LAYERS):
         yield f"blk.{i}.attn_norm.weight", (DIM,)
-        yield f"blk.{i}.attn_q.weight", (q, DIM)
-        yield f"blk.{i}.attn_k.weight", (kv, DIM)
-        yield f"blk.{i}.attn_v.weight", (kv, DIM)
-        if architecture == "qwen2":
-            yield f"blk.{i}.attn_q.bias", (q,)
-            yield f"blk.{i}.attn_k.bias", (kv,)
-            yield f"blk.{i}.attn_v.bias", (kv,)
-        if architecture == "qwen3":
-            yield f"blk.{i}.attn_q_norm.weight", (HEAD_DIM,)
-            yield f"blk.{i}.attn_k_norm.weight", (HEAD_DIM,)
-        yield f"blk.{i}.attn_output.weight", (DIM, q)
+        for name, shape in attention_shapes(family):
+            yield f"blk.{i}.{name}", shape
         yield f"blk.{i}.ffn_norm.weight", (DIM,)
-        yield f"blk.{i}.ffn_gate.weight", (FFN, DIM)
-        yield f"blk.{i}.ffn_up.weight", (FFN, DIM)
-        yield f"blk.{i}.ffn_down.weight", (DIM, FFN)
+        for name, shape in feed_forward_shapes(family, i):
+            yield f"blk.{i}.{name}", shape
     yield "output_norm.weight", (DIM,)
     if not tied:
         yield "output.weight", (VOCABULARY, DIM)
 
 
-def make_weights(architecture, tied):
+def make_weights(family, tied):
     weights = {}
-    for stream, (name, shape) in enumerate(shapes(architecture, tied), start=100):
-        scale = 0.2 if len(shape) == 1 else 2.5 / math.sqrt(shape[1])
+    for stream, (name, shape) in enumerate(shapes(family, tied), start=100):
+        scale = 0.2 if len(shape) == 1 else 2.5 / math.sqrt(shape[-1])
         weights[name] = weight(stream, shape, scale, 1.0 if name.endswith("norm.weight") else 0.0)
     return weights
 
@@ -91,25 +137,23 @@ def rms_norm(x, w):
     return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + EPSILON) * w
 
 
-def rope(x, architecture):
-    """x [rows, heads, HEAD_DIM]"""
-    pairs = HEAD_DIM // 2
-    frequencies = (10000.0 ** (-2.0 * torch.arange(pairs) / HEAD_DIM)).float().double()
+def rope(x, family):
+    """x [rows, heads, 8]"""
+    frequencies = (10000.0 ** (-2.0 * torch.arange(4) / 8)).float().double()
     angles = torch.outer(torch.arange(x.shape[0]).double(), frequencies)
     cos, sin = angles.cos()[:, None, :], angles.sin()[:, None, :]
-    if architecture != "llama":
-        a, b = x[..., :pairs], x[..., pairs:]
+    if family.startswith("qwen"):
+        a, b = x[..., :4], x[..., 4:]
         return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
     a, b = x[..., 0::2], x[..., 1::2]
     return torch.stack([a * cos - b * sin, b * cos + a * sin], -1).flatten(-2)
 
 
-def attention(q, k, v):
-    """One sequence: [rows, heads, HEAD_DIM] -> [rows, heads * HEAD_DIM]"""
+def attention(q, k, v, scale):
+    """One sequence, q, k and v rounded: [rows, heads, head_dim], keys and values of as many heads
+    -> [rows, heads, value_dim]"""
     rows = q.shape[0]
-    k = rounded(k).repeat_interleave(HEADS // KV_HEADS, 1)
-    v = rounded(v).repeat_interleave(HEADS // KV_HEADS, 1)
-    scores = torch.einsum("ihd,jhd->hij", rounded(q), k) / math.sqrt(HEAD_DIM)
+    scores = torch.einsum("ihd,jhd->hij", q, k) * scale
     scores = scores.masked_fill(torch.ones(rows, rows).triu(1).bool(), -math.inf)
     total_max = scores.detach().amax(-1, keepdim=True)
     total, mixed = 0.0, 0.0
@@ -121,31 +165,93 @@ def attention(q, k, v):
         total = total + (weights * rescale).sum(-1)
         values = torch.einsum("hij,jhd->ihd", rounded(weights) * rescale, v[begin : begin + PAGE])
         mixed = mixed + values
-    return (mixed / total.transpose(0, 1)[..., None]).flatten(1)
+    return mixed / total.transpose(0, 1)[..., None]
 
 
-def forward(w, ids, architecture):
+def grouped_attention(layer, h, family):
+    rows = h.shape[0]
+
+    def project(name, heads):
+        y = h @ layer[f"attn_{name}.weight"].T
+        if family == "qwen2":
+            y = y + layer[f"attn_{name}.bias"]
+        y = y.reshape(rows, heads, HEAD_DIM)
+        if family.startswith("qwen3") and name != "v":
+            y = rms_norm(y, layer[f"attn_{name}_norm.weight"])
+        return y
+
+    def shared(x):
+        return rounded(x).repeat_interleave(HEADS // KV_HEADS, 1)
+
+    q = rope(project("q", HEADS), family)
+    k = rope(project("k", KV_HEADS), family)
+    mixed = attention(rounded(q), shared(k), shared(project("v", KV_HEADS)), HEAD_DIM**-0.5)
+    return mixed.flatten(1) @ layer["attn_output.weight"].T
+
+
+def latent_attention(layer, h, family):
+    """In the absorbed form, as minke rounds: its keys are latents, its values their beginnings."""
+    rows = h.shape[0]
+    if family == "deepseek-v3":
+        h_q = rms_norm(h @ layer["attn_q_a.weight"].T, layer["attn_q_a_norm.weight"])
+        q = h_q @ layer["attn_q_b.weight"].T
+    else:
+        q = h @ layer["attn_q.weight"].T
+    q = q.reshape(rows, HEADS, NOPE_DIM + ROPE_DIM)
+    q_nope = torch.einsum("rhn,hln->rhl", q[..., :NOPE_DIM], layer["attn_k_b.weight"])
+    q = torch.cat([q_nope, rope(q[..., NOPE_DIM:], family)], -1)
+    down = h @ layer["attn_kv_a_mqa.weight"].T
+    latent = rms_norm(down[:, :KV_RANK], layer["attn_kv_a_norm.weight"])
+    k_rope = rope(down[:, None, KV_RANK:], family)[:, 0]
+    key = rounded(torch.cat([latent, k_rope], -1))[:, None].expand(-1, HEADS, -1)
+    scale = (NOPE_DIM + ROPE_DIM) ** -0.5
+    mixed = attention(rounded(q), key, key[..., :KV_RANK], scale)
+    values = torch.einsum("rhl,hvl->rhv", mixed, layer["attn_v_b.weight"])
+    return values.flatten(1) @ layer["attn_output.weight"].T
+
+
+def swiglu(h, gate, up, down):
+    return (torch.nn.functional.silu(h @ gate.T) * (h @ up.T)) @ down.T
+
+
+def dense(layer, h, suffix):
+    return swiglu(h, *(layer[f"ffn_{name}{suffix}.weight"] for name in ("gate", "up", "down")))
+
+
+def mixture(layer, h, family):
+    logits = h @ layer["ffn_gate_inp.weight"].T
+    if family == "deepseek-v3":
+        scores = torch.sigmoid(logits)
+        choice = (scores + layer["exp_probs_b.bias"]).detach()
+        groups = choice.reshape(-1, GROUPS, EXPERTS // GROUPS)
+        best = groups.topk(2, -1).values.sum(-1).topk(GROUPS_USED, -1).indices
+        kept = torch.zeros(groups.shape[:2], dtype=torch.bool).scatter(1, best, True)
+        choice = groups.masked_fill(~kept[..., None], -math.inf).flatten(1)
+    else:
+        scores = torch.softmax(logits, -1)
+        choice = scores.detach()
+    out = torch.zeros_like(h)
+    for row in range(h.shape[0]):
+        chosen = choice[row].topk(USED).indices
+        weights = scores[row, chosen]
+        if family != "deepseek-v2-lite":
+            weights = weights / weights.sum()
+        if family == "deepseek-v3":
+            weights = weights * ROUTE_SCALE
+        for weight, expert in zip(weights, chosen):
+            stacks = (layer[f"ffn_{name}_exps.weight"][expert] for name in ("gate", "up", "down"))
+            out[row] = out[row] + weight * swiglu(h[row], *stacks)
+    return out if family == "qwen3moe" else out + dense(layer, h, "_shexp")
+
+
+def forward(w, ids, family):
     x = w["token_embd.weight"][ids]
-    rows = len(ids)
+    attend = latent_attention if family.startswith("deepseek") else grouped_attention
     for i in range(LAYERS):
         layer = {name.removeprefix(f"blk.{i}."): value for name, value in w.items()}
-
-        def project(name, heads):
-            y = h @ layer[f"attn_{name}.weight"].T
-            if architecture == "qwen2":
-                y = y + layer[f"attn_{name}.bias"]
-            y = y.reshape(rows, heads, HEAD_DIM)
-            if architecture == "qwen3" and name != "v":
-                y = rms_norm(y, layer[f"attn_{name}_norm.weight"])
-            return y
-
-        h = rms_norm(x, layer["attn_norm.weight"])
-        q = rope(project("q", HEADS), architecture)
-        k = rope(project("k", KV_HEADS), architecture)
-        x = x + attention(q, k, project("v", KV_HEADS)) @ layer["attn_output.weight"].T
+        x = x + attend(layer, rms_norm(x, layer["attn_norm.weight"]), family)
         h = rms_norm(x, layer["ffn_norm.weight"])
-        gate = torch.nn.functional.silu(h @ layer["ffn_gate.weight"].T)
-        x = x + (gate * (h @ layer["ffn_up.weight"].T)) @ layer["ffn_down.weight"].T
+        x = x + (mixture(layer, h, family) if has_mixture(family, i) else dense(layer, h, ""))
     head = w.get("output.weight", w["token_embd.weight"])
     return rms_norm(x, w["output_norm.weight"]) @ head.T
 
@@ -153,21 +259,21 @@ def forward(w, ids, architecture):
 def main():
     print("# Made by make_tiny_gradients.py. For each weight: its name, the gradient's norm, and")
     print("# its elements 0, 97, 194 and 291 (modulo its length).")
-    for architecture, tied in MODELS:
-        w = make_weights(architecture, tied)
+    for family, tied in MODELS:
+        w = make_weights(family, tied)
         loss, targets = 0.0, 0
         for stream, length in enumerate(LENGTHS, start=50):
             ids = tokens(stream, length + 1)
-            logits = forward(w, torch.tensor(ids[:-1]), architecture)
+            logits = forward(w, torch.tensor(ids[:-1]), family)
             loss = loss + torch.nn.functional.cross_entropy(
                 logits, torch.tensor(ids[1:]), reduction="sum"
             )
             targets += length
         loss = loss / targets
         loss.backward()
-        print(f"model {architecture} {'tied' if tied else 'untied'} {loss.item():.9g}")
+        print(f"model {family} {'tied' if tied else 'untied'} {loss.item():.9g}")
         for name, value in w.items():
-            gradient = value.grad.flatten()
+            gradient = (torch.zeros_like(value) if value.grad is None else value.grad).flatten()
             some = [gradient[i * 97 % len(gradient)].item() for i in range(4)]
             print(name, *(f"{number:.9g}" for number in [gradient.norm().item(), *some]))
 
