@@ -48,6 +48,7 @@ struct EngineOptions {
   int64_t prefill_chunk = 512;       // prompt tokens a forward pass takes at most
   int64_t batch_sequences_max = 64;  // sequences that run together; more requests wait
   Device device = Device::kAuto;
+  std::string chat_template;  // text of one (Jinja), to use instead of the model's; empty: its own
   // What happens while loading, 0 to 1, for a progress bar. May be empty.
   std::function<void(std::string_view what, double fraction)> progress;
 };
@@ -67,7 +68,14 @@ struct SamplingOptions {
   // The same seed gives the same answer, whatever else runs. Without one, each request draws its
   // own, and the answer says which.
   std::optional<uint64_t> seed;
-  int64_t tokens_max = -1;        // -1: until the context is full
+  int64_t tokens_max = -1;  // -1: until the context is full
+  // Whether the model thinks before it answers a chat. Unset: as its template has it. True is an
+  // error for a model that knows no thinking; false is none.
+  std::optional<bool> think;
+  // Thinking is closed, as the model itself would close it, after at most so many tokens (a little
+  // earlier where a line or a sentence ends), and the answer follows; -1: when the model likes. The
+  // closing is part of the answer and not counted.
+  int64_t think_budget = -1;
   std::vector<std::string> stop;  // ends the content (not the reasoning); never part of it
   int64_t logprobs_top = -1;      // -1: none; n: the chosen token's and the n likeliest
   bool speculate = true;          // look-up speculation; never changes a bit of the answer
@@ -108,6 +116,7 @@ struct Answer {
   std::vector<TokenLogprob> logprobs;          // one a token, when asked for
   std::vector<std::vector<TokenLogprob>> top;  // likewise, likeliest first
   FinishReason finish = FinishReason::kEndOfTurn;
+  bool thinking_was_closed = false;  // by SamplingOptions::think_budget
   uint64_t seed = 0;
   Usage usage;
 };

@@ -53,7 +53,24 @@ void print_closing(const Answer& answer, const Engine& engine, Console* console)
   } else if (answer.finish == FinishReason::kTokensMax) {
     console->note("(ended by --max-tokens)\n");
   }
+  if (answer.thinking_was_closed) console->note("(the thinking was ended by --think-budget)\n");
   console->note(statistics(answer.usage) + "\n");
+}
+
+// What `--think` asks of the model. Who says how thinking is to be shown wants to see some, where
+// the model has a choice.
+std::optional<bool> wants_thinking(const std::optional<std::string>& think,
+                                   const LocalEngine& engine) {
+  if (think == "off") return false;
+  if (think && engine.knows_thinking()) return true;
+  return std::nullopt;
+}
+
+// For settings that cannot do anything.
+void note_if_it_cannot_think(const LocalEngine& engine, Console* console) {
+  if (engine.knows_thinking()) return;
+  console->note(fmt::format("({} does not think, as far as its chat template says)\n",
+                            printable(engine.model_name(), 200)));
 }
 
 // A path such as /etc/hosts is no command; commands are one word of letters.
@@ -96,7 +113,6 @@ class Conversation {
         sampling_(std::move(sampling)),
         console_(console),
         editor_(console, flags.no_history ? "" : default_history_path()) {
-    fold_ = flags.think.value_or("show") == "fold";
     reset_turns();
   }
 
@@ -129,7 +145,6 @@ class Conversation {
   SamplingFlags sampling_;
   Console* console_;
   LineEditor editor_;
-  bool fold_ = false;
   std::vector<ChatTurn> turns_;
   ChatTimeline timeline_;  // the tokens of the turns so far, so that nothing is read twice
   int64_t context_used_ = 0;
@@ -145,7 +160,9 @@ constexpr std::array<HelpRow, 9> kHelp = {
      {"@path/of/file", "puts a text file into the message"},
      {"/set NAME VALUE",
       "changes temp, top-k, top-p, min-p, repeat-penalty, presence-penalty, frequency-penalty, "
-      "seed, max-tokens, stop, speculate or think (show, fold); VALUE default takes it back"},
+      "seed, max-tokens, think-budget, stop, speculate or think (show, fold, off); VALUE default "
+      "takes "
+      "it back"},
      {"/show", "what is set, and how full the context is"},
      {"/system TEXT", "gives new instructions and begins anew; without TEXT there are none"},
      {"/retry", "answers the last message again"},
@@ -281,16 +298,19 @@ Status Conversation::set(const std::string& arguments) {
     return {};
   }
   const size_t space = std::min(arguments.find(' '), arguments.size());
-  const std::string name = arguments.substr(0, space);
+  std::string name = arguments.substr(0, space);
+  std::ranges::replace(name, '_', '-');
   const size_t begin = std::min(arguments.find_first_not_of(' ', space), arguments.size());
   const std::string value = arguments.substr(begin);
   if (name == "think") {
-    if (value != "show" && value != "fold") {
-      return misuse(fmt::format("think is show or fold, got '{}'", printable(value)));
+    if (value != "show" && value != "fold" && value != "off" && value != "default") {
+      return misuse(fmt::format("think is show, fold or off, got '{}'", printable(value)));
     }
-    fold_ = value == "fold";
+    flags_.think = value == "default" ? std::nullopt : std::optional(value);
+    if (value == "off") note_if_it_cannot_think(engine_, console_);
     return {};
   }
+  if (name == "think-budget") note_if_it_cannot_think(engine_, console_);
   OptionList options;
   sampling_.declare(&options);
   const Option* option = options.find("--" + name);
@@ -319,12 +339,13 @@ void Conversation::show() const {
   out += fmt::format(
       "  temp {:g}, top-k {}, top-p {:g}, min-p {:g}\n"
       "  repeat-penalty {:g}, presence-penalty {:g}, frequency-penalty {:g}\n"
-      "  seed {}, max-tokens {}, speculate {}, think {}\n",
+      "  seed {}, max-tokens {}, speculate {}, think {}, think-budget {}\n",
       options.temperature, options.top_k, options.top_p, options.min_p, options.repeat_penalty,
       options.presence_penalty, options.frequency_penalty,
       sampling_.seed ? fmt::format("{}", *sampling_.seed) : "at random",
       options.tokens_max < 0 ? "none" : fmt::format("{}", options.tokens_max),
-      options.speculate ? "on" : "off", fold_ ? "fold" : "show");
+      options.speculate ? "on" : "off", flags_.think.value_or("show"),
+      options.think_budget < 0 ? "none" : fmt::format("{}", options.think_budget));
   for (const std::string& text : options.stop) {
     out += fmt::format("  stop \"{}\"\n", printable(text));
   }
@@ -394,8 +415,9 @@ Status Conversation::ask(const std::string& message) {
 // Answers the last turn, which is the user's, and adds the answer to the conversation. False when
 // Ctrl-C came before there was any.
 Result<bool> Conversation::answer() {
-  const SamplingOptions options = sampling_.sampling(engine_.default_sampling());
-  AnswerView view(console_, {.fold_thinking = fold_, .quiet = flags_.json});
+  SamplingOptions options = sampling_.sampling(engine_.default_sampling());
+  options.think = wants_thinking(flags_.think, engine_);
+  AnswerView view(console_, {.fold_thinking = flags_.think == "fold", .quiet = flags_.json});
   InterruptGuard::clear();
   Result<Answer> result;
   {
@@ -447,18 +469,37 @@ void ChatFlags::declare(OptionList* options) {
     return {};
   };
   options
-      ->choice("--think", "Show a model's thinking, or fold it into one line", {"show", "fold"},
-               &think)
-      .default_text = "show";
+      ->choice("--think",
+               "Show a model's thinking, fold it into one line, or let it answer without",
+               {"show", "fold", "off"}, &think)
+      .default_text = "show, and thinking as the model has it";
+  options->flag("--no-think", "The same as --think off", &no_think);
+  options->file("--chat-template", "A chat template (Jinja) to use instead of the model's",
+                &template_file);
   options->flag("--stats", "Say how fast it went also where stderr is no terminal", &stats);
   options->flag("--verbose", "Say what was loaded, with which settings", &verbose);
 }
 
-Result<std::shared_ptr<LocalEngine>> load_engine(const EngineFlags& flags, std::string path,
-                                                 bool verbose, Console* console) {
+Status ChatFlags::settle() {
+  if (!no_think) return {};
+  if (think && *think != "off") {
+    return misuse(fmt::format("--no-think and --think {} contradict each other: give one", *think));
+  }
+  think = "off";
+  return {};
+}
+
+Result<std::shared_ptr<LocalEngine>> load_engine(EngineFlags flags, const ChatFlags& chat,
+                                                 std::string path, Console* console) {
+  if (chat.template_file) {
+    MINKE_ASSIGN(flags.chat_template, read_file_bytes(*chat.template_file, size_t{1} << 20));
+    if (flags.chat_template.empty()) {
+      return misuse(fmt::format("{} is empty: it is no chat template", *chat.template_file));
+    }
+  }
   const auto started = std::chrono::steady_clock::now();
   MINKE_ASSIGN(std::shared_ptr<LocalEngine> engine, load_local_engine(flags, path, console));
-  if (verbose) {
+  if (chat.verbose) {
     const double load_s =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
     const MemoryReport memory = engine->memory();
@@ -483,6 +524,7 @@ std::string answer_json(const Answer& answer, const std::string& model) {
                     {"content", answer.content},
                     {"reasoning", answer.reasoning.empty() ? Json() : Json(answer.reasoning)},
                     {"finish", finish_word(answer.finish)},
+                    {"thinking_was_closed", answer.thinking_was_closed},
                     {"seed", answer.seed},
                     {"usage",
                      {{"prompt_tokens", u.prompt_tokens},
@@ -498,12 +540,15 @@ std::string answer_json(const Answer& answer, const std::string& model) {
 
 Status answer_once(LocalEngine& engine, const OneAnswer& what, const ChatFlags& flags,
                    const SamplingFlags& sampling, Console* console) {
-  const SamplingOptions options = sampling.sampling(engine.default_sampling());
+  SamplingOptions options = sampling.sampling(engine.default_sampling());
+  options.think = wants_thinking(flags.think, engine);
+  if (flags.think == "off" || (options.think_budget >= 0 && !what.raw)) {
+    note_if_it_cannot_think(engine, console);
+  }
   std::vector<ChatTurn> turns;
   if (flags.system) turns.push_back({"system", *flags.system, ""});
   turns.push_back({"user", what.prompt, ""});
-  AnswerView view(console,
-                  {.fold_thinking = flags.think.value_or("show") == "fold", .quiet = flags.json});
+  AnswerView view(console, {.fold_thinking = flags.think == "fold", .quiet = flags.json});
   const InterruptGuard guard;
   const Ask ask = [&](const OnPiece& on_piece, const std::stop_token& cancel) {
     return what.raw ? engine.complete(what.prompt, options, on_piece, cancel)
@@ -531,6 +576,7 @@ Status chat(LocalEngine& engine, const ChatFlags& flags, SamplingFlags sampling,
     console->err(fmt::format("{}{}{}{}{}{}\n\n", style.bold, line.substr(0, name.size()),
                              style.reset, style.dim, line.substr(name.size()), style.reset));
   }
+  if (flags.think == "off" || sampling.think_budget) note_if_it_cannot_think(engine, console);
   Conversation conversation(engine, flags, std::move(sampling), console);
   return conversation.run();
 }

@@ -17,15 +17,19 @@ namespace minke::cli {
 // What run and chat share beyond EngineFlags and SamplingFlags.
 struct ChatFlags {
   std::optional<std::string> system;
-  std::optional<std::string> think;  // show, fold
+  std::optional<std::string> think;  // show, fold, off
+  bool no_think = false;             // --think off
+  std::optional<std::string> template_file;
   bool stats = false, verbose = false, json = false, no_history = false;
 
   void declare(OptionList* options);
+  // Once they are read: --no-think is another word for --think off.
+  Status settle();
 };
 
 // With a progress bar, and with the facts on stderr when verbose.
-Result<std::shared_ptr<LocalEngine>> load_engine(const EngineFlags& flags, std::string path,
-                                                 bool verbose, Console* console);
+Result<std::shared_ptr<LocalEngine>> load_engine(EngineFlags flags, const ChatFlags& chat,
+                                                 std::string path, Console* console);
 
 // One answer, shown as it grows (or as JSON at the end). `raw`: no template.
 struct OneAnswer {

@@ -67,6 +67,7 @@ EngineOptions EngineFlags::engine_options(std::string path) const {
   options.context_tokens = context.value_or(0);
   options.memory_bytes = memory.value_or(0);
   options.kv = kv == "q8" ? KvFormat::kQ8 : KvFormat::kBf16;
+  options.chat_template = chat_template;
   if (prefill_chunk) options.prefill_chunk = *prefill_chunk;
   if (device == "cpu") options.device = Device::kCpu;
   if (device == "cuda") options.device = Device::kCuda;
@@ -93,6 +94,10 @@ void SamplingFlags::declare(OptionList* options) {
   options
       ->integer("--max-tokens", "End the answer after N tokens", {1, int64_t{1} << 30}, &tokens_max)
       .default_text = "when the context is full";
+  options
+      ->integer("--think-budget", "End the thinking after N tokens at most, and answer",
+                {0, int64_t{1} << 30}, &think_budget)
+      .default_text = "none";
   options->texts("--stop", "TEXT", "End the answer where TEXT would come", &stop).set =
       [this](std::string_view text) -> Status {
     if (text.empty()) return misuse("--stop needs a text that is not empty");
@@ -116,6 +121,7 @@ void SamplingFlags::forget(std::string_view option) {
   if (option == "--frequency-penalty") frequency_penalty.reset();
   if (option == "--seed") seed.reset();
   if (option == "--max-tokens") tokens_max.reset();
+  if (option == "--think-budget") think_budget.reset();
   if (option == "--stop") stop.clear();
   if (option == "--speculate") speculate.reset();
 }
@@ -130,6 +136,7 @@ SamplingOptions SamplingFlags::sampling(const SamplingOptions& recommended) cons
   if (presence_penalty) out.presence_penalty = *presence_penalty;
   if (frequency_penalty) out.frequency_penalty = *frequency_penalty;
   if (tokens_max) out.tokens_max = *tokens_max;
+  if (think_budget) out.think_budget = *think_budget;
   out.stop = stop;
   out.speculate = speculate.value_or("on") == "on";
   if (seed) out.seed = seed;

@@ -28,6 +28,7 @@ struct EngineFlags {
   std::optional<uint64_t> memory;
   std::optional<std::string> device;
   std::optional<std::string> kv;
+  std::string chat_template;  // its text; empty: the model's own. Not an option of its own here
 
   void declare(OptionList* options);
   EngineOptions engine_options(std::string path) const;
@@ -37,7 +38,7 @@ struct EngineFlags {
 struct SamplingFlags {
   std::optional<double> temperature, top_p, min_p;
   std::optional<double> repeat_penalty, presence_penalty, frequency_penalty;
-  std::optional<int64_t> top_k, tokens_max;
+  std::optional<int64_t> top_k, tokens_max, think_budget;
   std::optional<uint64_t> seed;
   std::vector<std::string> stop;
   std::optional<std::string> speculate;

@@ -46,6 +46,11 @@ class Run : public Command {
   }
 
   Status run(Console* console) override {
+    MINKE_TRY(flags_.settle());
+    if (raw_ && flags_.think == "off") {
+      return misuse(
+          "--no-think is done with the chat template, which --raw leaves out: give one of the two");
+    }
     if (raw_ && flags_.system) {
       return misuse(
           "--system is part of the chat template, which --raw leaves out: give one of "
@@ -75,7 +80,7 @@ class Run : public Command {
       MINKE_ASSIGN(what.prompt, whole_prompt(prompt, console));
     }
     MINKE_ASSIGN(const std::shared_ptr<LocalEngine> engine,
-                 load_engine(engine_, *std::move(path), flags_.verbose, console));
+                 load_engine(engine_, flags_, *std::move(path), console));
     if (chats) return chat(*engine, flags_, sampling_, console);
     return answer_once(*engine, what, flags_, sampling_, console);
   }
@@ -134,9 +139,10 @@ class Chat : public Command {
   }
 
   Status run(Console* console) override {
+    MINKE_TRY(flags_.settle());
     MINKE_ASSIGN(std::string path, model_path(model_));
     MINKE_ASSIGN(const std::shared_ptr<LocalEngine> engine,
-                 load_engine(engine_, std::move(path), flags_.verbose, console));
+                 load_engine(engine_, flags_, std::move(path), console));
     return chat(*engine, flags_, sampling_, console);
   }
 

@@ -10,6 +10,7 @@
 #include "engine/loop.h"
 #include "engine/stop_strings.h"
 #include "minke/engine.h"
+#include "text/chat_template.h"
 #include "text/think_parser.h"
 #include "text/tokenizer.h"
 #include "text/utf8_stream.h"
@@ -19,6 +20,7 @@ namespace minke {
 struct AnswerTextOptions {
   bool split_thinking = false;  // else all is content
   bool starts_inside = false;   // the prompt ended inside the thinking
+  ThinkingStyle style;          // its tags
   std::vector<std::string> stop;
 };
 
@@ -40,6 +42,7 @@ class AnswerText {
   void take_text(const std::string& text);
   void take_content(std::string_view text);
   void take_events(const std::vector<ThinkEvent>& events);
+  std::string_view text_of(int32_t token) const;
 
   const Tokenizer& tokenizer_;
   const AnswerTextOptions options_;

@@ -14,6 +14,7 @@
 #include "engine/model_runner.h"
 #include "engine/recommended_sampling.h"
 #include "engine/session.h"
+#include "engine/think_budget.h"
 #include "io/gguf.h"
 #include "models/gguf_tokenizer.h"
 #include "models/hf_folder.h"
@@ -97,9 +98,7 @@ class LocalEngineImpl final : public LocalEngine {
     // The text of an answer is taken apart only for models that know what thinking is: to others
     // the tag is text like any other.
     splits_thinking_ = parts_.tokenizer->find("<think>").has_value();
-    if (parts_.chat_template) {
-      splits_thinking_ |= parts_.chat_template->source().find("</think>") != std::string::npos;
-    }
+    splits_thinking_ |= knows_thinking();
   }
 
   uint64_t submit(LoopRequest request) override { return parts_.loop->submit(std::move(request)); }
@@ -122,18 +121,20 @@ class LocalEngineImpl final : public LocalEngine {
                          const std::stop_token& cancel) override;
   Result<Answer> complete(std::string_view prompt, const SamplingOptions& sampling,
                           const OnPiece& on_piece, const std::stop_token& cancel) override {
-    return answer(text_prompt(prompt, false), sampling, on_piece, {}, cancel);
+    return complete_tokens(text_prompt(prompt, false), sampling, on_piece, cancel);
   }
   Result<Answer> complete_tokens(const std::vector<int32_t>& prompt,
                                  const SamplingOptions& sampling, const OnPiece& on_piece,
                                  const std::stop_token& cancel) override {
-    return answer(prompt, sampling, on_piece, {}, cancel);
+    const bool is_inside =
+        sampling.think_budget >= 0 && ends_inside_thinking(detokenize(prompt), thinking_style());
+    return answer(prompt, sampling, on_piece, {.starts_inside = is_inside}, cancel);
   }
   Result<std::vector<TokenScore>> score(std::vector<int32_t> tokens,
                                         const ScoreOptions& options) override;
 
   Result<std::vector<int32_t>> chat_prompt(const std::vector<ChatTurn>& turns) const override {
-    MINKE_ASSIGN(const RenderedChat chat, render(turns));
+    MINKE_ASSIGN(const RenderedChat chat, render(turns, std::nullopt));
     return chat_timeline(*parts_.tokenizer, chat, {}).tokens;
   }
   std::vector<int32_t> text_prompt(std::string_view text, bool parse_special) const override {
@@ -156,12 +157,18 @@ class LocalEngineImpl final : public LocalEngine {
     return parts_.chat_template && !parts_.chat_template->is_builtin() ? &*parts_.chat_template
                                                                        : nullptr;
   }
+  bool knows_thinking() const override {
+    return parts_.chat_template && parts_.chat_template->traits().knows_thinking;
+  }
   std::string_view device_name() const override { return parts_.device_name; }
   const ModelConfig& config() const override { return parts_.model->config(); }
   LoopStats stats() const override { return parts_.loop->stats(); }
 
  private:
-  Result<RenderedChat> render(const std::vector<ChatTurn>& turns) const;
+  Result<RenderedChat> render(const std::vector<ChatTurn>& turns, std::optional<bool> think) const;
+  ThinkingStyle thinking_style() const {
+    return parts_.chat_template ? parts_.chat_template->traits().thinking : ThinkingStyle();
+  }
   Result<Answer> answer(std::vector<int32_t> prompt, const SamplingOptions& sampling,
                         const OnPiece& on_piece, AnswerTextOptions text_options,
                         const std::stop_token& cancel);
@@ -170,11 +177,17 @@ class LocalEngineImpl final : public LocalEngine {
   bool splits_thinking_ = false;
 };
 
-Result<RenderedChat> LocalEngineImpl::render(const std::vector<ChatTurn>& turns) const {
+Result<RenderedChat> LocalEngineImpl::render(const std::vector<ChatTurn>& turns,
+                                             std::optional<bool> think) const {
   if (!parts_.chat_template) return std::unexpected(parts_.chat_template.error());
   if (turns.empty()) return misuse("the conversation is empty: there is nothing to answer");
   const ChatTemplate& chat_template = *parts_.chat_template;
+  if (think.value_or(false) && !knows_thinking()) {
+    return misuse(fmt::format("{} cannot be made to think: its chat template knows no thinking",
+                              model_name()));
+  }
   ChatRequest request;
+  request.enable_thinking = think;
   std::string unplaced;  // system text for which the template has no place
   for (const ChatTurn& turn : turns) {
     if (turn.role == "system" && !chat_template.traits().takes_system) {
@@ -188,7 +201,7 @@ Result<RenderedChat> LocalEngineImpl::render(const std::vector<ChatTurn>& turns)
   const Tokenizer& tokenizer = *parts_.tokenizer;
   if (tokenizer.bos()) request.bos_token = tokenizer.piece(*tokenizer.bos(), true);
   if (tokenizer.eos()) request.eos_token = tokenizer.piece(*tokenizer.eos(), true);
-  Result<RenderedChat> chat = chat_template.render(request);
+  Result<RenderedChat> chat = chat_template.render_for_answer(request);
   if (!chat) return without_template(parts_.options.model, std::move(chat).error());
   return chat;
 }
@@ -198,11 +211,18 @@ Result<Answer> LocalEngineImpl::answer(std::vector<int32_t> prompt, const Sampli
                                        const std::stop_token& cancel) {
   MINKE_TRY(check_sampling(sampling));
   text_options.stop = sampling.stop;
+  text_options.style = thinking_style();
+  ThinkBudget budget(*parts_.tokenizer, sampling.think_budget, text_options.style,
+                     text_options.starts_inside);
   AnswerText text(*parts_.tokenizer, std::move(text_options), on_piece);
   LoopRequest request;
   request.prompt = std::move(prompt);
   request.sampling = sampling;
-  request.on_token = [&text](const TokenEvent& event) { return text.take(event); };
+  request.on_token = [&](const TokenEvent& event) {
+    budget.take(event.token);
+    return text.take(event);
+  };
+  if (sampling.think_budget >= 0) request.forced_token = [&budget] { return budget.forced(); };
   request.on_done = [&text](const Result<Completion>&) { text.finish(); };
   MINKE_ASSIGN(Completion completion, parts_.loop->run(std::move(request), cancel));
   completion.usage.reasoning_tokens = text.reasoning_tokens();
@@ -212,6 +232,7 @@ Result<Answer> LocalEngineImpl::answer(std::vector<int32_t> prompt, const Sampli
                 .logprobs = std::move(completion.logprobs),
                 .top = std::move(completion.top),
                 .finish = completion.finish,
+                .thinking_was_closed = budget.has_closed(),
                 .seed = completion.seed,
                 .usage = completion.usage};
 }
@@ -219,7 +240,7 @@ Result<Answer> LocalEngineImpl::answer(std::vector<int32_t> prompt, const Sampli
 Result<Answer> LocalEngineImpl::chat_on(const std::vector<ChatTurn>& turns,
                                         const SamplingOptions& sampling, const OnPiece& on_piece,
                                         ChatTimeline& timeline, const std::stop_token& cancel) {
-  MINKE_ASSIGN(const RenderedChat chat, render(turns));
+  MINKE_ASSIGN(const RenderedChat chat, render(turns, sampling.think));
   ChatTimeline next = chat_timeline(*parts_.tokenizer, chat, timeline);
   if (next.tokens.empty()) {
     return without_template(
@@ -229,6 +250,7 @@ Result<Answer> LocalEngineImpl::chat_on(const std::vector<ChatTurn>& turns,
   MINKE_ASSIGN(Answer given, answer(next.tokens, sampling, on_piece,
                                     {.split_thinking = splits_thinking_,
                                      .starts_inside = chat.ends_inside_thinking,
+                                     .style = {},
                                      .stop = {}},
                                     cancel));
   add_answer(*parts_.tokenizer, given.tokens, next);
@@ -294,7 +316,10 @@ Status read_text_side(Parts& parts, const ModelConfig& config) {
   // A template that does not parse spoils chats, and only them.
   MINKE_ASSIGN(const std::string_view source,
                parts.file->text_or("tokenizer.chat_template", std::string_view()));
-  if (!source.empty()) parts.chat_template = ChatTemplate::parse(std::string(source));
+  const std::string& given = parts.options.chat_template;
+  if (!given.empty() || !source.empty()) {
+    parts.chat_template = ChatTemplate::parse(given.empty() ? std::string(source) : given);
+  }
   if (!parts.chat_template) {
     parts.chat_template =
         without_template(parts.options.model, std::move(parts.chat_template).error());

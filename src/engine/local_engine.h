@@ -70,6 +70,8 @@ class LocalEngine : public Engine {
 
   virtual const Tokenizer& tokenizer() const = 0;
   virtual const ChatTemplate* chat_template() const = 0;  // nullptr: the file has none
+  // Whether the model may think before it answers a chat, as its template has it.
+  virtual bool knows_thinking() const = 0;
   virtual const ModelConfig& config() const = 0;
   // The GPU that the model runs on; empty on the processor.
   virtual std::string_view device_name() const = 0;

@@ -141,6 +141,84 @@ TEST(LocalEngine, SamplesAsTheMakersOfTheModelAdvise) {
   EXPECT_EQ(qwen.top_p, 0.8);
 }
 
+// In R1's manner: the prompt opens the thinking, and history is without it.
+constexpr const char* kThinkingTemplate =
+    "{% for m in messages %}{% if m.role == 'assistant' %}{{ 'A:' + "
+    "m.content.split('</think>')[-1] "
+    "+ '<|im_end|>' }}{% else %}{{ 'U:' + m.content + '<|im_end|>' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'A:<think>\n' }}{% endif %}";
+
+TEST(LocalEngine, ABudgetEndsTheThinkingAndTheAnswerFollows) {
+  const auto engine = load("qwen2.gguf", {.chat_template = kThinkingTemplate});
+  const std::vector<ChatTurn> turns = {{.role = "user", .content = "the thing", .reasoning = {}}};
+  SamplingOptions sampling = seeded(120, 1.0);
+  const auto free = engine->chat(turns, sampling, {});
+  ASSERT_TRUE(free) << free.error().message;
+  EXPECT_FALSE(free->thinking_was_closed);
+  EXPECT_EQ(free->content, "");
+  sampling.think_budget = 24;
+  sampling.logprobs_top = 1;
+  std::string thoughts, said;
+  const OnPiece on_piece = [&](const Piece& piece) {
+    (piece.kind == PieceKind::kReasoning ? thoughts : said) += piece.text;
+    return true;
+  };
+  const auto answer = engine->chat(turns, sampling, on_piece);
+  ASSERT_TRUE(answer) << answer.error().message;
+  EXPECT_TRUE(answer->thinking_was_closed);
+  EXPECT_EQ(answer->reasoning, thoughts);
+  EXPECT_EQ(answer->content, said);
+  EXPECT_FALSE(answer->content.empty());
+  EXPECT_EQ(answer->logprobs.size(), answer->tokens.size());
+  // The free answer's thinking up to the budget, then the closing.
+  const std::string text = engine->detokenize(answer->tokens);
+  const size_t close = text.find("\n</think>\n\n");
+  ASSERT_NE(close, std::string::npos) << text;
+  const auto closing = std::ssize(engine->tokenize("\n</think>\n\n", false));
+  EXPECT_GE(answer->usage.reasoning_tokens, 21);
+  EXPECT_LE(answer->usage.reasoning_tokens, 24 + closing);
+  EXPECT_EQ(engine->detokenize(free->tokens).substr(0, close), text.substr(0, close));
+  // Again, from the cache and without guesses.
+  sampling.speculate = false;
+  const auto again = engine->chat(turns, sampling, {});
+  EXPECT_EQ(again->tokens, answer->tokens);
+  EXPECT_GT(again->usage.cached_tokens, 0);
+
+  sampling.think_budget = 0;
+  const auto none = engine->chat(turns, sampling, {});
+  EXPECT_LE(none->usage.reasoning_tokens, closing);
+  EXPECT_EQ(none->reasoning, "");
+  sampling.think_budget = -1;
+  sampling.think = false;
+  const auto off = engine->chat(turns, sampling, {});
+  ASSERT_TRUE(off) << off.error().message;
+  EXPECT_EQ(off->reasoning, "");
+  EXPECT_FALSE(off->content.empty());
+}
+
+TEST(LocalEngine, OnlyAModelThatThinksCanBeMadeTo) {
+  const auto engine = load();
+  const std::vector<ChatTurn> turns = {{.role = "user", .content = "the thing", .reasoning = {}}};
+  SamplingOptions sampling = seeded(5);
+  const auto plain = engine->chat(turns, sampling, {});
+  sampling.think = false;
+  EXPECT_EQ(engine->chat(turns, sampling, {})->tokens, plain->tokens);
+  sampling.think = true;
+  const auto refused = engine->chat(turns, sampling, {});
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("its chat template knows no thinking"));
+}
+
+TEST(LocalEngine, ABudgetHoldsForRawTextToo) {
+  const auto engine = load();
+  SamplingOptions sampling = seeded(60, 1.0);
+  sampling.think_budget = 16;
+  const auto inside = engine->complete("the thing <think>\nin", sampling, {});
+  EXPECT_TRUE(inside->thinking_was_closed);
+  EXPECT_THAT(inside->content, HasSubstr("</think>\n\n"));
+  EXPECT_FALSE(engine->complete("the thing", sampling, {})->thinking_was_closed);
+}
+
 TEST(LocalEngine, AStoppedTokenEndsAnAnswerBeforeItsFirstPiece) {
   const auto engine = load();
   std::stop_source stop;

@@ -296,6 +296,14 @@ Status Loop::note_logprobs(Active& active, std::span<const float> logits, int32_
   return {};
 }
 
+Result<int32_t> Loop::next_token(Active& active, std::span<float> logits,
+                                 std::span<const int32_t> history) {
+  if (active.request.forced_token) {
+    if (const std::optional<int32_t> forced = active.request.forced_token()) return *forced;
+  }
+  return sampler_.sample(logits, history, active.sampler);
+}
+
 bool Loop::take_token(Active& active, int64_t position, int32_t token) {
   Completion& completion = active.completion;
   active.last_token = Clock::now();
@@ -356,8 +364,8 @@ void Loop::handle(const PlannedSequence& planned, std::span<float> logits) {
   bool over = false;
   for (int64_t i = sampled_from; i < planned.logits && !over; ++i) {
     hand_out(i);
-    const Result<int32_t> token = sampler_.sample(
-        row(i), history.empty() ? known : std::span<const int32_t>(history), active.sampler);
+    const Result<int32_t> token =
+        next_token(active, row(i), history.empty() ? known : std::span<const int32_t>(history));
     if (!token) return fail_request(planned.id, token.error());
     if (Status status = note_logprobs(active, row(i), *token); !status) {
       return fail_request(planned.id, status.error());

@@ -13,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <stop_token>
 #include <thread>
@@ -60,6 +61,9 @@ struct LoopRequest {
   // guesses that failed. The span is valid during the call only. May be empty.
   std::function<void(int64_t position, std::span<const float> logits)> on_logits;
   std::function<TokenVerdict(const TokenEvent&)> on_token;  // may be empty
+  // What the next token has to be, whatever the logits say. Asked before each token of the answer,
+  // when on_token has had all those before it, on which alone it may depend. May be empty.
+  std::function<std::optional<int32_t>()> forced_token;
   // Called once, last. May be empty.
   std::function<void(Result<struct Completion>)> on_done;
 };
@@ -140,6 +144,9 @@ class Loop {
   bool end_step();
   void reconsider_step();
   void handle(const PlannedSequence& planned, std::span<float> logits);
+  // The token behind `history`, as forced or as sampled.
+  Result<int32_t> next_token(Active& active, std::span<float> logits,
+                             std::span<const int32_t> history);
   // True when the request is over.
   bool take_token(Active& active, int64_t position, int32_t token);
   Status note_logprobs(Active& active, std::span<const float> logits, int32_t token);

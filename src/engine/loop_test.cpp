@@ -8,6 +8,7 @@
 #include <future>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <random>
 #include <thread>
 #include <vector>
@@ -59,6 +60,61 @@ TEST(Loop, AnswersAsThePlainLoopDoes) {
     EXPECT_EQ(got->tokens, expected);
     EXPECT_EQ(got->usage.prompt_tokens, 150);
   }
+}
+
+// Tokens that are forced where the answer has had some: the same whatever else runs, with guesses
+// or without, read anew or found in the cache.
+TEST(Loop, ForcedTokensDependOnTheAnswerAlone) {
+  std::mt19937 random(12);
+  const std::vector<int32_t> prompt = random_prompt(random, 70, 3);
+  const std::vector<int32_t> closing = {7, 8, 7};
+  const auto forcing = [&](bool speculate) {
+    LoopRequest request = request_of(prompt, 0.6, 3, 80);
+    request.sampling.speculate = speculate;
+    request.sampling.logprobs_top = 2;
+    const auto count = std::make_shared<size_t>(0);
+    request.on_token = [count](const TokenEvent&) {
+      ++*count;
+      return TokenVerdict::kContinue;
+    };
+    request.forced_token = [count, &closing]() -> std::optional<int32_t> {
+      if (*count < 20 || *count >= 20 + closing.size()) return std::nullopt;
+      return closing[*count - 20];
+    };
+    request.ignore_end = true;
+    return request;
+  };
+  // The plain way: one token after the other.
+  std::vector<int32_t> expected;
+  {
+    std::vector<int32_t> history = prompt;
+    Sampler sampler;
+    std::vector<float> logits(FakeModel::kVocab);
+    const LoopRequest request = forcing(false);
+    while (expected.size() < 80) {
+      FakeModel::logits(history, logits);
+      const size_t at = expected.size();
+      const bool forced = at >= 20 && at < 20 + closing.size();
+      expected.push_back(
+          forced
+              ? closing[at - 20]
+              : sampler.sample(logits, history, SamplerOptions::from(request.sampling, 3)).value());
+      history.push_back(expected.back());
+    }
+  }
+  Loop loop(options(), 12, std::make_unique<FakeRunner>(12));
+  std::vector<std::future<Result<Completion>>> others;
+  for (const bool speculate : {false, true, true}) {
+    const Completion got = loop.run(forcing(speculate)).value();
+    EXPECT_EQ(got.tokens, expected);
+    EXPECT_EQ(got.logprobs.size(), 80u);
+    EXPECT_EQ(got.logprobs[20].token, closing[0]);
+  }
+  // In company, on pages so few that sequences are put back.
+  for (int i = 0; i < 6; ++i) {
+    others.push_back(std::async(std::launch::async, [&] { return loop.run(forcing(true)); }));
+  }
+  for (auto& other : others) EXPECT_EQ(other.get().value().tokens, expected);
 }
 
 TEST(Loop, SecondTurnReadsOnlyWhatIsNew) {

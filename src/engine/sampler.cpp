@@ -59,6 +59,7 @@ Status check_sampling(const SamplingOptions& options) {
   MINKE_TRY(at_least("top_k", options.top_k, 0));
   MINKE_TRY(at_least("repeat_window", options.repeat_window, -1));
   MINKE_TRY(at_least("tokens_max", options.tokens_max, -1));
+  MINKE_TRY(at_least("think_budget", options.think_budget, -1));
   MINKE_TRY(at_least("logprobs_top", options.logprobs_top, -1));
   if (options.logprobs_top > kLogprobsMax) {
     return misuse(

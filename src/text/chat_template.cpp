@@ -150,13 +150,24 @@ std::vector<ChatSegment> to_segments(const jinja::Text& text) {
   return segments;
 }
 
+struct Tags {
+  std::string_view open;
+  std::string_view close;
+};
+constexpr Tags kThinkingTags[] = {{"<think>", "</think>"},
+                                  {"<thinking>", "</thinking>"},
+                                  {"<seed:think>", "</seed:think>"},
+                                  {"[THINK]", "[/THINK]"}};
+
+std::string_view without_space_at_end(std::string_view text) {
+  return text.substr(0, text.find_last_not_of("\n ") + 1);
+}
+
 bool ends_inside_thinking(const std::vector<ChatSegment>& segments) {
   if (segments.empty() || segments.back().from_user_data) return false;
-  std::string_view tail = segments.back().text;
-  while (!tail.empty() && (tail.back() == '\n' || tail.back() == ' ')) tail.remove_suffix(1);
-  for (const std::string_view open : {"<think>", "<thinking>", "<seed:think>", "[THINK]"})
-    if (tail.ends_with(open)) return true;
-  return false;
+  const std::string_view tail = without_space_at_end(segments.back().text);
+  return std::ranges::any_of(kThinkingTags,
+                             [&](const Tags& tags) { return tail.ends_with(tags.open); });
 }
 
 }  // namespace
@@ -165,6 +176,13 @@ std::string RenderedChat::text() const {
   std::string out;
   for (const ChatSegment& segment : segments) out += segment.text;
   return out;
+}
+
+void RenderedChat::append(std::string_view text) {
+  if (text.empty()) return;
+  if (segments.empty() || segments.back().from_user_data) segments.push_back({"", false});
+  segments.back().text += text;
+  ends_inside_thinking = minke::ends_inside_thinking(segments);
 }
 
 // --- ChatTemplate --------------------------------------------------------------------------------
@@ -200,6 +218,23 @@ Result<RenderedChat> ChatTemplate::render(const ChatRequest& request) const {
   } catch (const jinja::Fault& fault) {
     return std::unexpected(to_error(fault));
   }
+}
+
+Result<RenderedChat> ChatTemplate::render_for_answer(const ChatRequest& request) const {
+  Result<RenderedChat> chat = render(request);
+  if (!chat || !request.enable_thinking || !traits_.knows_thinking) return chat;
+  const ThinkingStyle& style = traits_.thinking;
+  // After a tool's result R1's template goes on in the turn that was thought about before.
+  const bool goes_on = !request.messages.empty() && request.messages.back().role == "tool";
+  if (*request.enable_thinking) {
+    const bool leaves_it_to_the_model = traits_.has_thinking_switch || goes_on;
+    if (!chat->ends_inside_thinking && !leaves_it_to_the_model) chat->append(style.opening());
+  } else if (chat->ends_inside_thinking) {
+    chat->append(style.closing());
+  } else if (!traits_.has_thinking_switch && !traits_.opens_thinking && !goes_on) {
+    chat->append(style.opening() + style.closing());
+  }
+  return chat;
 }
 
 RenderedChat ChatTemplate::render_on(jinja::Heap& heap, const ChatRequest& request,
@@ -266,12 +301,7 @@ void ChatTemplate::probe() {
     }
   };
   probe_calls(heap);
-
-  ChatRequest on = plain;
-  ChatRequest off = plain;
-  on.enable_thinking = true;
-  off.enable_thinking = false;
-  traits_.has_thinking_switch = text_of(on) != text_of(off);
+  probe_thinking(heap);
 
   ChatRequest system;
   system.messages = {{.role = "system", .content = "probe-of-system"}, kProbeUser};
@@ -289,6 +319,40 @@ void ChatTemplate::probe() {
   ChatRequest tools = plain;
   tools.tools = probe_tools();
   traits_.takes_tools = has(text_of(tools), "probe_of_tools");
+}
+
+// Which tags the thinking stands between, and which newlines: from a prompt that opens it, or from
+// one in which it is switched off.
+void ChatTemplate::probe_thinking(jinja::Heap& heap) {
+  const auto prompt = [&](bool thinks) {
+    ChatRequest request = with_probe_tokens({.messages = {kProbeUser}});
+    request.enable_thinking = thinks;
+    try {
+      return render_on(heap, request, traits_).text();
+    } catch (const jinja::Fault&) {
+      return std::string();
+    }
+  };
+  const std::string on = prompt(true);
+  const std::string off = prompt(false);
+  traits_.has_thinking_switch = on != off;
+  const auto* tags = std::ranges::find_if(kThinkingTags, [&](const Tags& one) {
+    return has(source_, one.open) || has(source_, one.close);
+  });
+  if (tags == std::end(kThinkingTags)) return;
+  traits_.knows_thinking = true;
+  ThinkingStyle& style = traits_.thinking;
+  style.open = tags->open;
+  style.close = tags->close;
+  const std::string_view opened = without_space_at_end(on);
+  const std::string_view closed = without_space_at_end(off);
+  if (opened.ends_with(style.open)) {
+    style.after_open = on.substr(opened.size());
+    // Who writes nothing behind the one tag writes nothing around the other.
+    if (style.after_open.empty()) style.before_close = style.after_close = "";
+  } else if (traits_.has_thinking_switch && closed.ends_with(style.close)) {
+    style.after_close = off.substr(closed.size());
+  }
 }
 
 // Templates differ in how they want a turn of nothing but calls; the first way in which this one

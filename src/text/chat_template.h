@@ -16,6 +16,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -43,6 +44,21 @@ struct RenderedChat {
   bool ends_inside_thinking = false;
 
   std::string text() const;
+  // More of the template's text behind the prompt.
+  void append(std::string_view text);
+};
+
+// How a model writes its thinking: open, after_open, the thinking, before_close, close,
+// after_close, the answer.
+struct ThinkingStyle {
+  std::string open = "<think>";
+  std::string after_open = "\n";
+  std::string before_close = "\n";
+  std::string close = "</think>";
+  std::string after_close = "\n\n";
+  std::string opening() const { return open + after_open; }
+  std::string closing() const { return before_close + close + after_close; }
+  friend bool operator==(const ThinkingStyle&, const ThinkingStyle&) = default;
 };
 
 struct ChatRequest {
@@ -66,9 +82,11 @@ struct ChatTemplateTraits {
   bool takes_tools = false;          // descriptions of tools appear in the prompt
   bool wants_argument_text = false;  // tool calls carry their JSON as text, not as objects
   bool wants_null_content = false;   // a turn of nothing but calls has none, not an empty text
+  bool knows_thinking = false;       // the template speaks of thinking tags
   bool opens_thinking = false;       // by default the prompt ends inside thinking
   bool has_thinking_switch = false;  // enable_thinking changes the prompt
   bool strips_old_thinking = false;  // thinking of earlier turns does not appear in the prompt
+  ThinkingStyle thinking;            // what the template does not show is as in DeepSeek-R1
 };
 
 class ChatTemplate {
@@ -80,6 +98,9 @@ class ChatTemplate {
   static Result<ChatTemplate> parse(std::string source);
 
   Result<RenderedChat> render(const ChatRequest& request) const;
+  // The same, in which the model is about to think, or has thought nothing and is about to answer,
+  // as enable_thinking says: by the template's own switch, or by the tags themselves.
+  Result<RenderedChat> render_for_answer(const ChatRequest& request) const;
 
   const std::string& source() const { return source_; }
   bool is_builtin() const { return is_builtin_; }
@@ -91,6 +112,7 @@ class ChatTemplate {
   RenderedChat render_on(jinja::Heap& heap, const ChatRequest& request,
                          const ChatTemplateTraits& traits) const;
   void probe();
+  void probe_thinking(jinja::Heap& heap);
   void probe_calls(jinja::Heap& heap);
 
   std::string source_;

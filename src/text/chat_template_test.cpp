@@ -25,6 +25,7 @@ constexpr double kSecondsMost = 0.5;
 
 using ::testing::AllOf;
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
@@ -413,6 +414,61 @@ TEST(ChatTemplate, KnowsWhetherThePromptEndsInsideThinking) {
   // What a user wrote last opens nothing.
   const ChatTemplate bare = parsed("{{ messages[0].content }}");
   EXPECT_FALSE(bare.render(ask)->ends_inside_thinking);
+}
+
+// How a prompt ends when the model is to think, and when it is not to.
+TEST(ChatTemplate, SwitchesThinkingAsTheTemplateOrTheTagsAllow) {
+  const struct {
+    std::string name;
+    std::string on;
+    std::string off;
+  } cases[] = {
+      {"qwen3", "<|im_start|>assistant\n", "<|im_start|>assistant\n<think>\n\n</think>\n\n"},
+      {"qwen-qwq", "<|im_start|>assistant\n<think>\n", "<|im_start|>assistant\n<think>\n</think>"},
+      {"deepseek-v3.1", "<｜User｜>Hi<｜Assistant｜><think>",
+       "<｜User｜>Hi<｜Assistant｜><think></think>"},
+      {"deepseek-r1-distill-llama", "<｜User｜>Hi<｜Assistant｜><think>\n",
+       "<｜User｜>Hi<｜Assistant｜><think>\n\n</think>\n\n"},
+      {"deepseek-r1-distill-qwen", "<｜User｜>Hi<｜Assistant｜><think>\n",
+       "<｜User｜>Hi<｜Assistant｜><think>\n\n</think>\n\n"},
+      {"smollm3", "<|im_start|>assistant\n", "<|im_start|>assistant\n<think>\n\n</think>\n"},
+      {"qwen2.5", "<|im_start|>assistant\n", "<|im_start|>assistant\n"},
+  };
+  for (const auto& [name, on, off] : cases) {
+    const ChatTemplate chat_template = parsed(template_file(name));
+    EXPECT_EQ(chat_template.traits().knows_thinking, name != "qwen2.5") << name;
+    ChatRequest request{.messages = {{.role = "user", .content = "Hi"}}};
+    const std::string plain = chat_template.render(request)->text();
+    EXPECT_EQ(chat_template.render_for_answer(request)->text(), plain) << name;
+    request.enable_thinking = true;
+    const auto thinks = chat_template.render_for_answer(request);
+    EXPECT_THAT(thinks->text(), EndsWith(on)) << name;
+    EXPECT_EQ(thinks->ends_inside_thinking, on.find("<think>") != std::string::npos) << name;
+    request.enable_thinking = false;
+    const auto answers = chat_template.render_for_answer(request);
+    EXPECT_THAT(answers->text(), EndsWith(off)) << name;
+    EXPECT_FALSE(answers->ends_inside_thinking) << name;
+    EXPECT_FALSE(answers->segments.back().from_user_data) << name;
+  }
+}
+
+TEST(ChatTemplate, LearnsHowThinkingIsWritten) {
+  const ThinkingStyle usual;
+  for (const char* name :
+       {"qwen3", "deepseek-r1-distill-qwen", "deepseek-r1-distill-llama", "qwen-qwq", "qwen2.5"}) {
+    EXPECT_EQ(parsed(template_file(name)).traits().thinking, usual) << name;
+  }
+  const ThinkingStyle bare = parsed(template_file("deepseek-v3.1")).traits().thinking;
+  EXPECT_EQ(bare.opening(), "<think>");
+  EXPECT_EQ(bare.closing(), "</think>");
+  const ThinkingStyle tags =
+      parsed(
+          "{{ messages[0].content }}{% if enable_thinking is defined and not enable_thinking %}"
+          "[THINK][/THINK]\n{% endif %}")
+          .traits()
+          .thinking;
+  EXPECT_EQ(tags.close, "[/THINK]");
+  EXPECT_EQ(tags.after_close, "\n");
 }
 
 TEST(ChatTemplate, TheBuiltinSaysThatItIsOne) {

@@ -1,0 +1,83 @@
+#include "engine/think_budget.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/check.h"
+
+namespace minke {
+namespace {
+
+constexpr int64_t kGraceTokensMax = 32;
+constexpr size_t kTailBytes = 8;
+
+ThinkParser parser_for(const ThinkingStyle& style, bool starts_inside) {
+  auto parser = ThinkParser::create(
+      {.open = style.open, .close = style.close, .starts_inside = starts_inside});
+  CHECK(parser.has_value());
+  return *std::move(parser);
+}
+
+}  // namespace
+
+ThinkBudget::ThinkBudget(const Tokenizer& tokenizer, int64_t tokens_max, ThinkingStyle style,
+                         bool starts_inside)
+    : tokenizer_(tokenizer),
+      tokens_max_(tokens_max),
+      style_(std::move(style)),
+      parser_(parser_for(style_, starts_inside)) {
+  close_if_spent();
+}
+
+// Behind a line, or behind a sentence: a full stop that is no number's.
+bool ThinkBudget::is_graceful() const {
+  if (tail_.ends_with('\n')) return true;
+  for (const std::string_view end : {".", "!", "?", "。", "！", "？"}) {
+    if (!tail_.ends_with(end)) continue;
+    const std::string_view before = std::string_view(tail_).substr(0, tail_.size() - end.size());
+    return !before.empty() && (before.back() < '0' || before.back() > '9');
+  }
+  return false;
+}
+
+void ThinkBudget::close_if_spent() {
+  if (tokens_max_ < 0 || !parser_.is_inside()) return;
+  const int64_t grace = std::min(tokens_max_ / 8, kGraceTokensMax);
+  if (spent_ < tokens_max_ && (spent_ < tokens_max_ - grace || !is_graceful())) return;
+  const bool is_on_new_line = tail_.ends_with('\n');
+  closing_ = tokenizer_.encode(
+      is_on_new_line ? style_.close + style_.after_close : style_.closing(), SpecialText::kParse);
+  next_ = 0;
+  has_closed_ = true;
+}
+
+void ThinkBudget::take(int32_t token) {
+  const bool was_inside = parser_.is_inside();
+  const std::string_view piece = tokenizer_.piece(token, true);
+  parser_.feed(piece);
+  if (!closing_.empty()) {
+    if (++next_ == closing_.size()) closing_.clear();
+    return;
+  }
+  if (was_inside) {
+    ++spent_;
+    tail_ += piece;
+    if (tail_.size() > kTailBytes) tail_.erase(0, tail_.size() - kTailBytes);
+  } else {
+    tail_.clear();
+  }
+  close_if_spent();
+}
+
+std::optional<int32_t> ThinkBudget::forced() const {
+  if (closing_.empty()) return std::nullopt;
+  return closing_[next_];
+}
+
+bool ends_inside_thinking(std::string_view text, const ThinkingStyle& style) {
+  const size_t open = text.rfind(style.open);
+  if (open == std::string_view::npos) return false;
+  return text.find(style.close, open) == std::string_view::npos;
+}
+
+}  // namespace minke
