@@ -16,7 +16,7 @@ std::string Departure::str() const {
 void Shadow::begin_step() {
   ++step_;
   call_ = 0;
-  fast_.begin_step();
+  inner_.begin_step();
   trusted_.begin_step();
 }
 
@@ -49,61 +49,61 @@ Tensor Shadow::compare(std::string op, Tensor got, const Tensor& want) {
 }
 
 Tensor Shadow::embed(std::span<const int32_t> tokens, const Weight& table) {
-  return compare("embed " + table.name, fast_.embed(tokens, table), trusted_.embed(tokens, table));
+  return compare("embed " + table.name, inner_.embed(tokens, table), trusted_.embed(tokens, table));
 }
 
 Tensor Shadow::linear(const Tensor& x, const Weight& w, const Weight& bias) {
-  return compare("linear " + w.name, fast_.linear(x, w, bias), trusted_.linear(copy(x), w, bias));
+  return compare("linear " + w.name, inner_.linear(x, w, bias), trusted_.linear(copy(x), w, bias));
 }
 
 Tensor Shadow::rms_norm(const Tensor& x, const Weight& w, float epsilon) {
-  return compare("rms_norm " + w.name, fast_.rms_norm(x, w, epsilon),
+  return compare("rms_norm " + w.name, inner_.rms_norm(x, w, epsilon),
                  trusted_.rms_norm(copy(x), w, epsilon));
 }
 
 Tensor Shadow::rope(const Tensor& x, std::span<const int32_t> positions, const RopeSpec& spec) {
-  return compare("rope", fast_.rope(x, positions, spec), trusted_.rope(copy(x), positions, spec));
+  return compare("rope", inner_.rope(x, positions, spec), trusted_.rope(copy(x), positions, spec));
 }
 
 Tensor Shadow::attention(const Tensor& q, const Tensor& k, const Tensor& v, const Batch& batch,
                          KvStore& kv, int64_t layer, const AttentionSpec& spec) {
   // The fast one first: the trusted one then writes the cache again, so that a fault in what the
   // fast one stored shows in this op and not in a later step.
-  Tensor got = fast_.attention(q, k, v, batch, kv, layer, spec);
+  Tensor got = inner_.attention(q, k, v, batch, kv, layer, spec);
   const Tensor want = trusted_.attention(copy(q), copy(k), copy(v), batch, kv, layer, spec);
   return compare(fmt::format("attention of layer {}", layer), std::move(got), want);
 }
 
 Tensor Shadow::swiglu(const Tensor& gate, const Tensor& up) {
-  return compare("swiglu", fast_.swiglu(gate, up), trusted_.swiglu(copy(gate), copy(up)));
+  return compare("swiglu", inner_.swiglu(gate, up), trusted_.swiglu(copy(gate), copy(up)));
 }
 
 Tensor Shadow::add(const Tensor& a, const Tensor& b) {
-  return compare("add", fast_.add(a, b), trusted_.add(copy(a), copy(b)));
+  return compare("add", inner_.add(a, b), trusted_.add(copy(a), copy(b)));
 }
 
 Tensor Shadow::gather_rows(const Tensor& x, std::span<const int32_t> indices) {
-  return compare("gather_rows", fast_.gather_rows(x, indices),
+  return compare("gather_rows", inner_.gather_rows(x, indices),
                  trusted_.gather_rows(copy(x), indices));
 }
 
 Tensor Shadow::slice(const Tensor& x, int64_t begin, int64_t count) {
-  return compare("slice", fast_.slice(x, begin, count), trusted_.slice(copy(x), begin, count));
+  return compare("slice", inner_.slice(x, begin, count), trusted_.slice(copy(x), begin, count));
 }
 
 Tensor Shadow::concat(const Tensor& a, const Tensor& b) {
-  return compare("concat", fast_.concat(a, b), trusted_.concat(copy(a), copy(b)));
+  return compare("concat", inner_.concat(a, b), trusted_.concat(copy(a), copy(b)));
 }
 
 Tensor Shadow::linear_by_heads(const Tensor& x, const Weight& w) {
-  return compare("linear_by_heads " + w.name, fast_.linear_by_heads(x, w),
+  return compare("linear_by_heads " + w.name, inner_.linear_by_heads(x, w),
                  trusted_.linear_by_heads(copy(x), w));
 }
 
 Tensor Shadow::mixture(const Tensor& x, const Tensor& logits, const Weight& bias,
                        const RouteSpec& spec, const Weight& gate, const Weight& up,
                        const Weight& down) {
-  return compare("mixture " + gate.name, fast_.mixture(x, logits, bias, spec, gate, up, down),
+  return compare("mixture " + gate.name, inner_.mixture(x, logits, bias, spec, gate, up, down),
                  trusted_.mixture(copy(x), copy(logits), bias, spec, gate, up, down));
 }
 

@@ -16,7 +16,7 @@
 #include <string>
 #include <vector>
 
-#include "ops/ops.h"
+#include "ops/decorator.h"
 
 namespace minke {
 
@@ -35,17 +35,13 @@ struct Departure {
   std::string str() const;
 };
 
-class Shadow final : public Ops {
+class Shadow final : public OpsDecorator {
  public:
-  Shadow(Ops& fast, Ops& trusted) : fast_(fast), trusted_(trusted) {}
+  Shadow(Ops& fast, Ops& trusted) : OpsDecorator(fast), trusted_(trusted) {}
 
   const std::optional<Departure>& departure() const { return departure_; }
 
   void begin_step() override;
-  Tensor empty(Shape shape) override { return fast_.empty(shape); }
-  Status prepare(Weight& weight, bool keep_rows) override {
-    return fast_.prepare(weight, keep_rows);
-  }
   Tensor embed(std::span<const int32_t> tokens, const Weight& table) override;
   Tensor linear(const Tensor& x, const Weight& w, const Weight& bias) override;
   Tensor rms_norm(const Tensor& x, const Weight& w, float epsilon) override;
@@ -55,7 +51,6 @@ class Shadow final : public Ops {
   Tensor swiglu(const Tensor& gate, const Tensor& up) override;
   Tensor add(const Tensor& a, const Tensor& b) override;
   Tensor gather_rows(const Tensor& x, std::span<const int32_t> indices) override;
-  bool runs_mixtures() const override { return fast_.runs_mixtures(); }
   Tensor slice(const Tensor& x, int64_t begin, int64_t count) override;
   Tensor concat(const Tensor& a, const Tensor& b) override;
   Tensor linear_by_heads(const Tensor& x, const Weight& w) override;
@@ -67,7 +62,6 @@ class Shadow final : public Ops {
   // Returns `got`, having compared it with `want`.
   Tensor compare(std::string op, Tensor got, const Tensor& want);
 
-  Ops& fast_;
   Ops& trusted_;
   int64_t step_ = 0;
   int64_t call_ = 0;

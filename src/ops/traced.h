@@ -7,18 +7,18 @@
 #include <string>
 #include <string_view>
 
-#include "ops/ops.h"
+#include "ops/decorator.h"
 
 namespace minke {
 
-class Traced final : public Ops {
+class Traced final : public OpsDecorator {
  public:
   struct Total {
     int64_t calls = 0;
     double seconds = 0.0;
   };
 
-  explicit Traced(Ops& inner) : inner_(inner) {}
+  using OpsDecorator::OpsDecorator;
 
   // By op; products also by what they multiply by, layers together: "linear blk.*.ffn_up.weight".
   const std::map<std::string, Total, std::less<>>& totals() const { return totals_; }
@@ -26,8 +26,6 @@ class Traced final : public Ops {
   std::string table() const;
   void clear() { totals_.clear(); }
 
-  void begin_step() override { inner_.begin_step(); }
-  Tensor empty(Shape shape) override { return inner_.empty(shape); }
   Status prepare(Weight& weight, bool keep_rows) override;
   Tensor embed(std::span<const int32_t> tokens, const Weight& table) override;
   Tensor linear(const Tensor& x, const Weight& w, const Weight& bias) override;
@@ -38,7 +36,6 @@ class Traced final : public Ops {
   Tensor swiglu(const Tensor& gate, const Tensor& up) override;
   Tensor add(const Tensor& a, const Tensor& b) override;
   Tensor gather_rows(const Tensor& x, std::span<const int32_t> indices) override;
-  bool runs_mixtures() const override { return inner_.runs_mixtures(); }
   Tensor slice(const Tensor& x, int64_t begin, int64_t count) override;
   Tensor concat(const Tensor& a, const Tensor& b) override;
   Tensor linear_by_heads(const Tensor& x, const Weight& w) override;
@@ -49,7 +46,6 @@ class Traced final : public Ops {
   template <typename Call>
   auto timed(std::string_view op, const Call& call);
 
-  Ops& inner_;
   std::map<std::string, Total, std::less<>> totals_;
 };
 

@@ -22,17 +22,17 @@
 #include <vector>
 
 #include "core/thread_pool.h"
-#include "ops/ops.h"
+#include "ops/decorator.h"
 #include "train/backward.h"
 #include "train/gradients.h"
 
 namespace minke {
 
-class Tape : public Ops {
+class Tape : public OpsDecorator {
  public:
   // All three outlive the tape; `pool` is the one whose threads `inner` uses.
   Tape(Ops& inner, ThreadPool& pool, Gradients& gradients)
-      : inner_(inner), gradients_(gradients), context_{inner, pool} {}
+      : OpsDecorator(inner), gradients_(gradients), context_{inner, pool} {}
 
   // Adds to the Gradients of every weight that `output` depends on, given the loss's gradient by
   // `output`. Consumes the record: activations go back to their pool on the way.
@@ -43,10 +43,6 @@ class Tape : public Ops {
   size_t recorded_ops() const { return nodes_.size(); }
 
   void begin_step() override;
-  Tensor empty(Shape shape) override { return inner_.empty(shape); }
-  Status prepare(Weight& weight, bool keep_rows) override {
-    return inner_.prepare(weight, keep_rows);
-  }
   Tensor embed(std::span<const int32_t> tokens, const Weight& table) override;
   Tensor linear(const Tensor& x, const Weight& w, const Weight& bias) override;
   Tensor rms_norm(const Tensor& x, const Weight& w, float epsilon) override;
@@ -56,7 +52,6 @@ class Tape : public Ops {
   Tensor swiglu(const Tensor& gate, const Tensor& up) override;
   Tensor add(const Tensor& a, const Tensor& b) override;
   Tensor gather_rows(const Tensor& x, std::span<const int32_t> indices) override;
-  bool runs_mixtures() const override { return inner_.runs_mixtures(); }
   Tensor slice(const Tensor& x, int64_t begin, int64_t count) override;
   Tensor concat(const Tensor& a, const Tensor& b) override;
   Tensor linear_by_heads(const Tensor& x, const Weight& w) override;
@@ -84,7 +79,6 @@ class Tape : public Ops {
   std::shared_ptr<const RopeTable> rope_table(std::span<const int32_t> positions,
                                               const RopeSpec& spec);
 
-  Ops& inner_;
   Gradients& gradients_;
   BackwardContext context_;
   std::vector<Node> nodes_;
