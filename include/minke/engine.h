@@ -43,7 +43,9 @@ struct EngineOptions {
   std::string model;           // path of a GGUF file
   int threads = 0;             // 0: one for each processor
   int64_t context_tokens = 0;  // longest sequence; 0: the model's own, as far as memory allows
-  uint64_t memory_bytes = 0;   // budget for weights, cache and activations; 0: from what is free
+  // Budget for weights, cache and activations; 0: from what is free. Experts of a mixture that do
+  // not fit are read from the file as they are needed: the same answers, later.
+  uint64_t memory_bytes = 0;
   KvFormat kv = KvFormat::kBf16;
   int64_t prefill_chunk = 512;       // prompt tokens a forward pass takes at most
   int64_t batch_sequences_max = 64;  // sequences that run together; more requests wait
@@ -140,6 +142,11 @@ struct MemoryReport {
   uint64_t activations = 0;
   int64_t kv_cache_tokens = 0;  // what kv_cache holds, all sequences and cached prefixes together
   uint64_t kv_token_bytes = 0;
+  // Of a mixture of experts that is larger than the budget: `weights` are those that every token
+  // uses, and this is the cache of the others, which are read from the file as they are needed.
+  uint64_t expert_cache = 0;   // 0: all weights are in memory
+  int64_t experts_cached = 0;  // that the cache holds
+  int64_t experts = 0;         // of so many, in all layers
 };
 
 class Session;

@@ -9,6 +9,7 @@
 
 #include "cli/bench_rows.h"
 #include "cli/command.h"
+#include "cli/expert_traffic.h"
 #include "cli/json_text.h"
 #include "cli/machine.h"
 #include "cli/model_info.h"
@@ -39,6 +40,11 @@ struct RowResult {
   bool has_limit = false;  // the machine's, for rows that it bounds; a GPU's are not known
   Limit limit;             // a token
   std::optional<SpeculationSpeed> speculation;
+  // Of a model larger than memory: its experts' way from the disk, and what the disk gave to a
+  // plain reader before and after.
+  std::optional<ExpertTraffic> traffic;
+  double disk_bytes_per_s = 0;
+  bool disk_bound = false;
 
   double limit_tokens_per_s() const { return 1 / limit.seconds; }
   double share() const { return speed.tokens_per_s * limit.seconds; }
@@ -94,6 +100,7 @@ class Bench : public Command {
     MINKE_ASSIGN(std::vector<const BenchRow*> rows, chosen_rows());
     MINKE_ASSIGN(const std::string path, model_path(model_));
     MINKE_ASSIGN(const GgufFile file, open_checkpoint(path));
+    file_path_ = file.path();
     MINKE_ASSIGN(const ModelConfig config, read_config(file));
     MINKE_TRY(fit_context(config, &rows, console));
     const auto started = std::chrono::steady_clock::now();
@@ -169,6 +176,7 @@ class Bench : public Command {
     std::vector<RowResult> results;
     const InterruptGuard guard;
     MINKE_ASSIGN(MachinePeaks before, measure_machine(threads_));
+    MINKE_ASSIGN(double disk_before, disk_speed(engine));
     for (const BenchRow* row : rows) {
       RowResult best;
       for (int attempt = 0; attempt < kAttemptsMax; ++attempt) {
@@ -176,7 +184,12 @@ class Bench : public Command {
           console->err(fmt::format("\r\033[Kmeasuring {}{}", row->name,
                                    attempt > 0 ? " again: the machine's speed moved" : ""));
         }
+        const std::optional<ExpertTraffic> traffic_before = expert_traffic(engine);
         MINKE_ASSIGN(RowResult result, measure_row(engine, *row, static_cast<uint64_t>(attempt)));
+        if (traffic_before) result.traffic = between(*traffic_before, *expert_traffic(engine));
+        MINKE_ASSIGN(const double disk_after, disk_speed(engine));
+        result.disk_bytes_per_s = (disk_before + disk_after) / 2;
+        disk_before = disk_after;
         MINKE_ASSIGN(const MachinePeaks after, measure_machine(threads_));
         if (InterruptGuard::interrupted()) return fail(std::string(kInterrupted));
         result.peaks = mean(before, after);
@@ -190,10 +203,25 @@ class Bench : public Command {
         best.limit = row_limit(*row, cost_, best.speed, engine_flags_.prefill_chunk.value_or(512),
                                per_second(best.peaks));
       }
+      if (best.has_limit && best.traffic) bound_by_disk(best);
       results.push_back(best);
     }
     if (console->can_redraw()) console->err("\r\033[K");
     return results;
+  }
+
+  // Of the model's first file; 0 where nothing is streamed.
+  Result<double> disk_speed(const LocalEngine& engine) const {
+    if (!engine.expert_stats()) return 0.0;
+    return measure_disk(file_path_);
+  }
+
+  // What the row read cannot have come faster than a plain reader gets it.
+  static void bound_by_disk(RowResult& result) {
+    const double seconds = result.traffic->bytes_a_token() / result.disk_bytes_per_s;
+    if (seconds < result.limit.seconds) return;
+    result.limit.seconds = seconds;
+    result.disk_bound = true;
   }
 
   static Result<RowResult> measure_row(LocalEngine& engine, const BenchRow& row, uint64_t round) {
@@ -216,6 +244,20 @@ class Bench : public Command {
       }
     }
     return result;
+  }
+
+  static const char* bound_word(const RowResult& result) {
+    if (result.disk_bound) return "disk";
+    return result.limit.memory_bound ? "memory" : "arithmetic";
+  }
+
+  static void print_traffic(const std::vector<RowResult>& results, Console* console) {
+    if (!results.front().traffic) return;
+    console->out("\n");
+    for (const RowResult& result : results) {
+      console->out(fmt::format("{:<18}{}; {:.1f} GB/s to a plain reader\n", result.row->name,
+                               traffic_words(*result.traffic), result.disk_bytes_per_s / 1e9));
+    }
   }
 
   static MachinePeaks mean_peaks(const std::vector<RowResult>& results) {
@@ -262,10 +304,15 @@ class Bench : public Command {
       }
       row["limit_tokens_per_s"] = result.has_limit ? Json(result.limit_tokens_per_s()) : Json();
       row["share"] = result.has_limit ? Json(result.share()) : Json();
-      row["bound"] =
-          result.has_limit ? Json(result.limit.memory_bound ? "memory" : "arithmetic") : Json();
+      row["bound"] = result.has_limit ? Json(bound_word(result)) : Json();
       row["read_gb_per_s"] = result.peaks.read_gb_per_s;
       row["peaks_moved"] = result.change;
+      if (result.traffic) {
+        row["expert_hit_rate"] = result.traffic->hit_rate();
+        row["disk_bytes_per_token"] = result.traffic->bytes_a_token();
+        row["disk_gb_per_s"] = result.traffic->read_bytes_per_s() / 1e9;
+        row["plain_disk_gb_per_s"] = result.disk_bytes_per_s / 1e9;
+      }
       rows.push_back(std::move(row));
     }
     return {{"machine", machine_json(mean_peaks(results))},
@@ -306,10 +353,11 @@ class Bench : public Command {
       console->out(fmt::format(
           "{:<18}{:>10.1f}{:>10.1f}{:>7.0f}%  {:<12}{:>8.1f}{}\n", result.row->name,
           result.speed.tokens_per_s, result.limit_tokens_per_s(), 100 * result.share(),
-          result.limit.memory_bound ? "memory" : "arithmetic", result.peaks.read_gb_per_s,
+          bound_word(result), result.peaks.read_gb_per_s,
           result.change > kPeaksMayMove ? fmt::format("  peaks moved {:.0f}%", 100 * result.change)
                                         : ""));
     }
+    print_traffic(results, console);
     const auto beats_memory = [](const RowResult& r) {
       return r.has_limit && r.limit.memory_bound && r.share() > 1;
     };
@@ -324,7 +372,7 @@ class Bench : public Command {
   std::optional<std::string> model_, rows_;
   bool json_ = false, peaks_only_ = false;
   EngineFlags engine_flags_;
-  std::string isa_;
+  std::string isa_, file_path_;
   int threads_ = 0;
   double load_s_ = 0;
   ModelCost cost_;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cli/command.h"
+#include "cli/expert_traffic.h"
 #include "cli/json_text.h"
 #include "cli/line_editor.h"
 #include "cli/option.h"
@@ -46,7 +47,7 @@ const char* finish_word(FinishReason reason) {
 }
 
 // What is said after an answer: why it ended, when that is worth a word, and its numbers.
-void print_closing(const Answer& answer, const Engine& engine, Console* console) {
+void print_closing(const Answer& answer, const LocalEngine& engine, Console* console) {
   if (answer.finish == FinishReason::kContextFull) {
     console->note(fmt::format("(the context of {} tokens is full: --ctx N, or /clear in a chat)\n",
                               with_commas(engine.context_tokens())));
@@ -55,6 +56,7 @@ void print_closing(const Answer& answer, const Engine& engine, Console* console)
   }
   if (answer.thinking_was_closed) console->note("(the thinking was ended by --think-budget)\n");
   console->note(statistics(answer.usage) + "\n");
+  if (const auto traffic = expert_traffic(engine)) console->note(traffic_words(*traffic) + "\n");
 }
 
 // What `--think` asks of the model. Who says how thinking is to be shown wants to see some, where
@@ -506,11 +508,13 @@ Result<std::shared_ptr<LocalEngine>> load_engine(EngineFlags flags, const ChatFl
     const auto words = [](uint64_t bytes) { return human_bytes(static_cast<int64_t>(bytes)); };
     console->note(fmt::format(
         "{} from {} in {}\n"
-        "context {} tokens; memory: {} of weights, {} for {} tokens of cache, {} to work in, of "
+        "context {} tokens; memory: {} of weights, {}{} for {} tokens of cache, {} to work in, of "
         "{}\n",
         engine->model_name(), path, duration(load_s), with_commas(engine->context_tokens()),
-        words(memory.weights), words(memory.kv_cache), with_commas(memory.kv_cache_tokens),
-        words(memory.activations), words(memory.budget)));
+        words(memory.weights),
+        memory.expert_cache > 0 ? words(memory.expert_cache) + " of experts, " : "",
+        words(memory.kv_cache), with_commas(memory.kv_cache_tokens), words(memory.activations),
+        words(memory.budget)));
   }
   return engine;
 }

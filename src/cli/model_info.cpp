@@ -36,6 +36,7 @@ void add_tensors(const GgufFile& file, ModelInfo* info) {
   for (const GgufTensor& tensor : file.tensors()) {
     info->parameters += tensor.shape.count();
     info->tensor_bytes += tensor.bytes;
+    if (tensor.name.ends_with("_exps.weight")) info->expert_bytes += tensor.bytes;
     bytes[quant_name(tensor.type)] += tensor.bytes;
     if (!tensor.is_whole()) info->complete = false;
   }

@@ -7,6 +7,7 @@
 #include "cli/prompt.h"
 #include "cli/text_util.h"
 #include "core/thread_pool.h"
+#include "io/catalogue.h"
 
 namespace minke::cli {
 
@@ -35,6 +36,16 @@ Result<std::shared_ptr<LocalEngine>> load_local_engine(const EngineFlags& flags,
   options.progress = [&bar](std::string_view what, double fraction) { bar.update(what, fraction); };
   Result<std::shared_ptr<LocalEngine>> engine = LocalEngine::load(std::move(options));
   bar.finish();
+  if (engine) {
+    const MemoryReport memory = (*engine)->memory();
+    if (memory.expert_cache > 0) {
+      console->note(fmt::format(
+          "(larger than memory: {} of {} experts are kept, in {}, and the others come from the "
+          "disk as they are needed)\n",
+          with_commas(memory.experts_cached), with_commas(memory.experts),
+          human_bytes(static_cast<int64_t>(memory.expert_cache))));
+    }
+  }
   return engine;
 }
 

@@ -214,6 +214,10 @@ class Show : public Command {
       out += fmt::format("; {} a token with --kv q8",
                          human_bytes(static_cast<int64_t>(info.kv_token_bytes_q8)));
     }
+    if (info.expert_bytes > 0) {
+      out += fmt::format("; {} of the weights are experts and may stay on the disk (--memory)",
+                         human_bytes(static_cast<int64_t>(info.expert_bytes)));
+    }
     return out;
   }
 
@@ -270,6 +274,7 @@ class Show : public Command {
                   {"source", sampling.source}}},
                 {"memory",
                  {{"weights_bytes", info.tensor_bytes},
+                  {"expert_bytes", info.expert_bytes},
                   {"token_bytes", info.kv_token_bytes},
                   {"token_bytes_q8", info.kv_token_bytes_q8}}},
                 {"complete", info.complete}};

@@ -44,6 +44,8 @@ class Synth : public Command {
     quant.required = true;
     options->positional("OUT", ValueKind::kFile, "The file to write", &out_).required = true;
     options->unsigned_integer("--seed", "Other weights", &seed_).default_text = "1";
+    options->integer("--layers", "So many layers, the first of the model's", {1, 1000}, &layers_)
+        .default_text = "all";
     options->flag("--force", "Write over a file that exists", &force_);
     options->flag("--json", "Print {\"path\", \"bytes\", \"parameters\"}", &json_);
   }
@@ -51,14 +53,18 @@ class Synth : public Command {
   Status run(Console* console) override {
     MINKE_TRY(check_output_file(*out_, force_));
     return write_model(*out_, json_, console, [&](const auto& progress) {
-      return write_synth({.shape = *shape_, .quant = *quant_, .seed = seed_.value_or(1)}, *out_,
-                         progress);
+      return write_synth({.shape = *shape_,
+                          .quant = *quant_,
+                          .seed = seed_.value_or(1),
+                          .layers = layers_.value_or(0)},
+                         *out_, progress);
     });
   }
 
  private:
   std::optional<std::string> shape_, quant_, out_;
   std::optional<uint64_t> seed_;
+  std::optional<int64_t> layers_;
   bool force_ = false, json_ = false;
 };
 

@@ -88,6 +88,7 @@ struct Parts {
   MemoryReport memory;
   std::unique_ptr<Ops> ops;
   std::string device_name;
+  std::unique_ptr<ExpertStore> experts;  // only where they do not all fit
   std::unique_ptr<Model> model;
   std::unique_ptr<Loop> loop;  // last, so that its thread ends first
 };
@@ -163,6 +164,9 @@ class LocalEngineImpl final : public LocalEngine {
   std::string_view device_name() const override { return parts_.device_name; }
   const ModelConfig& config() const override { return parts_.model->config(); }
   LoopStats stats() const override { return parts_.loop->stats(); }
+  std::optional<ExpertStats> expert_stats() const override {
+    return parts_.experts ? std::optional(parts_.experts->stats()) : std::nullopt;
+  }
 
  private:
   Result<RenderedChat> render(const std::vector<ChatTurn>& turns, std::optional<bool> think) const;
@@ -340,22 +344,41 @@ Status check_model(const EngineOptions& options, const ModelConfig& config) {
   return {};
 }
 
-Status plan(Parts& parts, const ModelConfig& config, uint64_t weights, uint64_t available) {
+// Sizes of what is to lie in memory. Where all weights do not fit and some are experts, those that
+// the plan has no room for stay in the file.
+Status plan(Parts& parts, const ModelConfig& config, const PackedSize& size, uint64_t available) {
   const uint64_t page_bytes = make_model(config)->kv_spec(kv_dtype(parts.options)).page_bytes();
-  const uint64_t activations = activation_bytes(config, parts.options);
-  MINKE_ASSIGN(parts.plan, plan_memory({.budget = parts.options.memory_bytes,
-                                        .available = available,
-                                        .weights = weights,
-                                        .activations = activations,
-                                        .kv_page_bytes = page_bytes,
-                                        .context_tokens = parts.options.context_tokens,
-                                        .context_max = config.context_max}));
-  parts.memory = {.budget = parts.plan.budget,
-                  .weights = weights,
-                  .kv_cache = page_bytes * static_cast<uint64_t>(parts.plan.kv_pages),
-                  .activations = activations,
-                  .kv_cache_tokens = int64_t{parts.plan.kv_pages} * kKvPageTokens,
-                  .kv_token_bytes = page_bytes / kKvPageTokens};
+  MemoryDemand demand = {.budget = parts.options.memory_bytes,
+                         .available = available,
+                         .weights = size.all(),
+                         .activations = activation_bytes(config, parts.options),
+                         .kv_page_bytes = page_bytes,
+                         .context_tokens = parts.options.context_tokens,
+                         .context_max = config.context_max};
+  parts.memory = {};
+  Result<MemoryPlan> whole = plan_memory(demand);
+  // Safetensors hold experts in another form, and a GPU has no file.
+  const bool streams = size.experts > 0 && !parts.file->is_assembled() && parts.device_name.empty();
+  if (!whole && streams && whole.error().kind == ErrorKind::kFailure) {
+    demand.weights = size.resident;
+    demand.activations += ExpertStore::scratch_bytes(size.piece_bytes);
+    const StreamDemand partly = {.fixed = demand,
+                                 .expert_bytes = size.expert_bytes,
+                                 .experts_least = 2 * config.mixture.route.used,
+                                 .experts_count = size.experts_count};
+    MINKE_ASSIGN(const StreamPlan plan, plan_streaming(partly));
+    whole = plan.memory;
+    parts.memory = {.expert_cache = static_cast<uint64_t>(plan.experts) * size.expert_bytes,
+                    .experts_cached = plan.experts,
+                    .experts = size.experts_count};
+  }
+  MINKE_ASSIGN(parts.plan, std::move(whole));
+  parts.memory.budget = parts.plan.budget;
+  parts.memory.weights = demand.weights;
+  parts.memory.kv_cache = page_bytes * static_cast<uint64_t>(parts.plan.kv_pages);
+  parts.memory.activations = demand.activations;
+  parts.memory.kv_cache_tokens = int64_t{parts.plan.kv_pages} * kKvPageTokens;
+  parts.memory.kv_token_bytes = page_bytes / kKvPageTokens;
   return {};
 }
 
@@ -386,16 +409,23 @@ Status load_weights(Parts& parts, const ModelConfig& config, const std::atomic<b
   const EngineOptions& options = parts.options;
   MINKE_TRY(check_model(options, config));
   MINKE_ASSIGN(const uint64_t available, open_device(parts, config));
-  MINKE_ASSIGN(const uint64_t weights, packed_weight_bytes(*parts.file));
-  MINKE_TRY(plan(parts, config, weights, available));
+  MINKE_ASSIGN(PackedSize size, packed_size(*parts.file));
+  MINKE_TRY(plan(parts, config, size, available));
+  if (parts.memory.expert_cache > 0) {
+    MINKE_ASSIGN(parts.experts, ExpertStore::create({.slots = parts.memory.experts_cached,
+                                                     .slot_bytes = size.expert_bytes,
+                                                     .piece_bytes = size.piece_bytes}));
+  }
   const auto progress = [&](double fraction) {
     if (options.progress) options.progress("loading the model", fraction);
     return !is_given_up;
   };
-  MINKE_ASSIGN(parts.model, load_model(*parts.file, *parts.ops, progress));
+  MINKE_ASSIGN(parts.model, load_model(*parts.file, *parts.ops, progress, parts.experts.get()));
   progress(1.0);
+  if (parts.experts) return {};
   // Again with what the weights really took.
-  return plan(parts, config, parts.model->weight_bytes(), available);
+  size = {.resident = parts.model->weight_bytes()};
+  return plan(parts, config, size, available);
 }
 
 Status load_parts(Parts& parts) {
@@ -430,10 +460,17 @@ Status load_parts(Parts& parts) {
   for (int32_t token = 0; token < parts.tokenizer->vocab_size(); ++token) {
     if (parts.tokenizer->is_end_of_generation(token)) loop.end_tokens.push_back(token);
   }
-  parts.loop = std::make_unique<Loop>(
-      std::move(loop), parts.plan.kv_pages,
-      std::make_unique<ModelRunner>(*parts.ops, *parts.model, std::move(kv),
-                                    [&file = *parts.file] { return file.check_intact(); }));
+  parts.loop =
+      std::make_unique<Loop>(std::move(loop), parts.plan.kv_pages,
+                             std::make_unique<ModelRunner>(
+                                 *parts.ops, *parts.model, std::move(kv),
+                                 [&file = *parts.file, experts = parts.experts.get()]() -> Status {
+                                   if (experts != nullptr) {
+                                     if (auto fault = experts->take_fault())
+                                       return std::unexpected(*std::move(fault));
+                                   }
+                                   return file.check_intact();
+                                 }));
   return {};
 }
 

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "engine/loop.h"
 #include "minke/engine.h"
 #include "models/model.h"
+#include "ops/expert_store.h"
 
 namespace minke {
 
@@ -76,6 +78,8 @@ class LocalEngine : public Engine {
   // The GPU that the model runs on; empty on the processor.
   virtual std::string_view device_name() const = 0;
   virtual LoopStats stats() const = 0;
+  // Of the cache of experts; nothing where all weights are in memory.
+  virtual std::optional<ExpertStats> expert_stats() const = 0;
 };
 
 }  // namespace minke

@@ -12,6 +12,28 @@ namespace {
 
 constexpr uint64_t kMiB = uint64_t{1} << 20;
 constexpr int64_t kContextLeast = 512;  // a model that cannot hold this much is no use
+// What a model that streams is given of its context when nobody asks for more: memory that is kept
+// for tokens which do not come is taken from experts that do.
+constexpr int64_t kContextStreaming = 8192;
+constexpr uint64_t kContextShare = 8;  // at most one part in so many of what is left
+
+int64_t pages_of(int64_t tokens) { return (tokens + kKvPageTokens - 1) / kKvPageTokens; }
+
+Status check_context(const MemoryDemand& demand) {
+  if (demand.context_tokens <= demand.context_max) return {};
+  return misuse(
+      fmt::format("a context of {} tokens was asked for (--ctx), and this model was "
+                  "trained for {} at most",
+                  demand.context_tokens, demand.context_max));
+}
+
+// The budget that was asked for, or what may be taken of what is free.
+uint64_t budget_of(const MemoryDemand& demand) {
+  if (demand.budget > 0) return demand.budget;
+  // Something is left for the rest of the system, and for what is not counted here.
+  const uint64_t reserve = std::max(demand.available / 16, 128 * kMiB);
+  return demand.available - std::min(demand.available, reserve);
+}
 
 }  // namespace
 
@@ -21,27 +43,18 @@ std::string bytes_text(uint64_t bytes) {
 }
 
 Result<MemoryPlan> plan_memory(const MemoryDemand& demand) {
-  if (demand.context_tokens > demand.context_max) {
-    return misuse(
-        fmt::format("a context of {} tokens was asked for (--ctx), and this model was "
-                    "trained for {} at most",
-                    demand.context_tokens, demand.context_max));
-  }
+  MINKE_TRY(check_context(demand));
   MemoryPlan plan;
-  plan.budget = demand.budget;
+  plan.budget = budget_of(demand);
   std::string whose = "the memory budget (--memory)";
   std::string way_out = "raise --memory";
-  if (plan.budget == 0) {
-    // Something is left for the rest of the system, and for what is not counted here.
-    const uint64_t reserve = std::max(demand.available / 16, 128 * kMiB);
-    plan.budget = demand.available - std::min(demand.available, reserve);
+  if (demand.budget == 0) {
     whose = "what is free of this machine's memory";
     way_out = "free some, or set --memory if you know better";
   }
   const uint64_t fixed = demand.weights + demand.activations;
   const auto context_least = std::min<int64_t>(
       demand.context_tokens > 0 ? demand.context_tokens : kContextLeast, demand.context_max);
-  const auto pages_of = [](int64_t tokens) { return (tokens + kKvPageTokens - 1) / kKvPageTokens; };
   const uint64_t pages_least = static_cast<uint64_t>(pages_of(context_least));
   const uint64_t room = plan.budget - std::min(plan.budget, fixed);
   const uint64_t pages_fit = demand.kv_page_bytes == 0 ? pages_least : room / demand.kv_page_bytes;
@@ -69,6 +82,46 @@ Result<MemoryPlan> plan_memory(const MemoryDemand& demand) {
   const uint64_t wanted = static_cast<uint64_t>(2 * pages_of(plan.context_tokens) + 64);
   plan.kv_pages = static_cast<int32_t>(
       std::min({wanted, pages_fit, uint64_t{std::numeric_limits<int32_t>::max()}}));
+  return plan;
+}
+
+Result<StreamPlan> plan_streaming(const StreamDemand& demand) {
+  const MemoryDemand& fixed = demand.fixed;
+  MINKE_TRY(check_context(fixed));
+  StreamPlan plan;
+  plan.memory.budget = budget_of(fixed);
+  const int64_t asked = fixed.context_tokens;
+  const int64_t context_least = std::min(asked > 0 ? asked : kContextLeast, fixed.context_max);
+  const auto pages_least = static_cast<uint64_t>(pages_of(context_least));
+  const uint64_t always = fixed.weights + fixed.activations;
+  const uint64_t least = always + pages_least * fixed.kv_page_bytes +
+                         static_cast<uint64_t>(demand.experts_least) * demand.expert_bytes;
+  if (plan.memory.budget < least) {
+    return fail(fmt::format(
+        "even with its experts left on the disk the model needs {} for the weights that every "
+        "token uses, {} to work in, {} for a context of {} tokens and {} for {} experts, and {} is "
+        "{}: the least that works is --memory {}M",
+        bytes_text(fixed.weights), bytes_text(fixed.activations),
+        bytes_text(pages_least * fixed.kv_page_bytes), context_least,
+        bytes_text(static_cast<uint64_t>(demand.experts_least) * demand.expert_bytes),
+        demand.experts_least,
+        fixed.budget > 0 ? "the memory budget (--memory)" : "what is free of this machine's memory",
+        bytes_text(plan.memory.budget), (least + kMiB - 1) / kMiB));
+  }
+  const uint64_t spare = plan.memory.budget - least;
+  uint64_t pages = pages_least;
+  if (asked == 0) {
+    const int64_t wanted = std::min(fixed.context_max, kContextStreaming);
+    pages = std::clamp<uint64_t>(spare / kContextShare / std::max<uint64_t>(1, fixed.kv_page_bytes),
+                                 pages_least, static_cast<uint64_t>(pages_of(wanted)));
+    plan.memory.context_tokens =
+        std::min(fixed.context_max, static_cast<int64_t>(pages) * kKvPageTokens);
+  } else {
+    plan.memory.context_tokens = asked;
+  }
+  plan.memory.kv_pages = static_cast<int32_t>(pages);
+  const uint64_t left = plan.memory.budget - always - pages * fixed.kv_page_bytes;
+  plan.experts = std::min(demand.experts_count, static_cast<int64_t>(left / demand.expert_bytes));
   return plan;
 }
 

@@ -28,6 +28,23 @@ struct MemoryPlan {
 // Refuses with a sentence that says what is needed, what there is, and which option changes it.
 Result<MemoryPlan> plan_memory(const MemoryDemand& demand);
 
+// Of a mixture whose experts do not fit: `weights` are those that every token uses, and a cache of
+// experts takes what context and activations leave.
+struct StreamDemand {
+  MemoryDemand fixed;
+  uint64_t expert_bytes = 0;  // of one
+  int64_t experts_least = 0;  // that the cache must hold
+  int64_t experts_count = 0;  // all there are
+};
+
+struct StreamPlan {
+  MemoryPlan memory;
+  int64_t experts = 0;  // that the cache holds
+};
+
+// Likewise; the refusal names the least budget that works.
+Result<StreamPlan> plan_streaming(const StreamDemand& demand);
+
 // "1.04 GiB", "120 MiB".
 std::string bytes_text(uint64_t bytes);
 

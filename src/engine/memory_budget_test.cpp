@@ -80,5 +80,46 @@ TEST(PlanMemory, WithoutABudgetLeavesSomethingForOthers) {
   EXPECT_EQ(plan_memory(free)->context_tokens, 32'768);
 }
 
+StreamDemand partly() {
+  StreamDemand demand_of = {
+      .fixed = demand(), .expert_bytes = 10 * kMiB, .experts_least = 12, .experts_count = 1000};
+  demand_of.fixed.kv_page_bytes = kMiB;
+  return demand_of;
+}
+
+TEST(PlanStreaming, GivesExpertsWhatContextLeaves) {
+  // 1000 + 48 always, 8 for 512 tokens, 120 for 12 experts; an eighth of the other 872 is more than
+  // 8192 tokens take, which are not wanted when a model streams.
+  const Result<StreamPlan> plan = plan_streaming(partly());
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->memory.kv_pages, 109);
+  EXPECT_EQ(plan->memory.context_tokens, 109 * kKvPageTokens);
+  EXPECT_EQ(plan->experts, (2048 - 1048 - 109) / 10);
+  StreamDemand roomy = partly();
+  roomy.fixed.budget = 9000 * kMiB;
+  EXPECT_EQ(plan_streaming(roomy)->memory.context_tokens, 8192);
+  StreamDemand few = partly();
+  few.experts_count = 20;
+  EXPECT_EQ(plan_streaming(few)->experts, 20);
+}
+
+TEST(PlanStreaming, KeepsTheContextThatWasAskedFor) {
+  StreamDemand asked = partly();
+  asked.fixed.context_tokens = 32'000;
+  EXPECT_EQ(plan_streaming(asked)->memory.kv_pages, 500);
+  EXPECT_EQ(plan_streaming(asked)->experts, (2048 - 1048 - 500) / 10);
+  asked.fixed.context_tokens = 40'000;
+  EXPECT_THAT(plan_streaming(asked).error().message, HasSubstr("trained for 32768"));
+}
+
+TEST(PlanStreaming, NamesTheLeastThatWorks) {
+  StreamDemand small = partly();
+  small.fixed.budget = 1175 * kMiB;
+  EXPECT_THAT(plan_streaming(small).error().message,
+              HasSubstr("the least that works is --memory 1176M"));
+  small.fixed.budget = 1176 * kMiB;
+  EXPECT_EQ(plan_streaming(small)->experts, 12);
+}
+
 }  // namespace
 }  // namespace minke

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstddef>
 #include <cstring>
 
 #include "core/check.h"
@@ -45,31 +46,37 @@ uint32_t join_bits(uint64_t eight, int64_t slot, int width) {
 // --- Formats with a scale for each run, where the file's fp16 scales are kept
 // ---------------------
 
+// `from` is read in place: a copy of a block of 18 bytes is written in pieces that do not fit those
+// in which it is read back, and waiting for them took three quarters of the time.
 template <typename Block>
 void write_run(std::byte* group, const RunPlaces& places, int64_t o, int64_t run,
-               const Block& block) {
-  store(group + (run * kPanelOutputs + o) * 2, block.d);
+               const std::byte* from) {
+  constexpr bool kFifth = requires(Block block) { block.qh; };
+  const std::byte* qs = from + offsetof(Block, qs);
+  store(group + (run * kPanelOutputs + o) * 2, load<uint16_t>(from + offsetof(Block, d)));
   std::byte* payload = group + places.payload + run * places.run_bytes + o * 4;
-  if constexpr (requires { block.m; }) {
-    store(group + places.min + (run * kPanelOutputs + o) * 2, block.m);
+  if constexpr (requires(Block block) { block.m; }) {
+    store(group + places.min + (run * kPanelOutputs + o) * 2,
+          load<uint16_t>(from + offsetof(Block, m)));
   }
-  if constexpr (sizeof block.qs == 32) {  // Q8_0
+  if constexpr (sizeof Block::qs == 32) {  // Q8_0
     for (int64_t k = 0; k < 32; k += 4) {
-      store(payload + k * 16, load<uint32_t>(block.qs + k) ^ 0x80808080u);
+      store(payload + k * 16, load<uint32_t>(qs + k) ^ 0x80808080u);
     }
     return;
   }
   uint32_t high_bits = 0;
   for (int64_t i = 0; i < 4; ++i) {  // values 8i..8i+7
-    const uint64_t eight = load<uint64_t>(block.qs + 8 * (i % 2)) >> (4 * (i / 2)) & kNibbles;
+    const uint64_t eight = load<uint64_t>(qs + 8 * (i % 2)) >> (4 * (i / 2)) & kNibbles;
     store(payload + i * 64, join_nibbles(eight));
-    if constexpr (requires { block.qh; }) {
+    if constexpr (kFifth) {
       // Bit b of the byte becomes byte b.
-      const uint64_t spread = block.qh[i] * kOnes & 0x8040201008040201u;
+      const uint64_t spread =
+          load<uint8_t>(from + offsetof(Block, qh) + i) * kOnes & 0x8040201008040201u;
       high_bits |= join_bits((spread + 0x7f7f7f7f7f7f7f7fu) >> 7 & kOnes, i, 1);
     }
   }
-  if constexpr (requires { block.qh; }) store(payload + 256, high_bits);
+  if constexpr (kFifth) store(payload + 256, high_bits);
 }
 
 // --- Super-blocks
@@ -304,16 +311,16 @@ void pack_run_row(QuantType type, const std::byte* from, int64_t dim, int64_t o,
     for (int64_t run = 0; run < runs; ++run, from += block_bytes) {
       switch (type) {
         case QuantType::kQ4_0:
-          write_run(group, places, o, run, load<BlockQ4_0>(from));
+          write_run<BlockQ4_0>(group, places, o, run, from);
           break;
         case QuantType::kQ4_1:
-          write_run(group, places, o, run, load<BlockQ4_1>(from));
+          write_run<BlockQ4_1>(group, places, o, run, from);
           break;
         case QuantType::kQ5_0:
-          write_run(group, places, o, run, load<BlockQ5_0>(from));
+          write_run<BlockQ5_0>(group, places, o, run, from);
           break;
         case QuantType::kQ8_0:
-          write_run(group, places, o, run, load<BlockQ8_0>(from));
+          write_run<BlockQ8_0>(group, places, o, run, from);
           break;
         default:
           write_run8(group + run * places.run_bytes, o, read_run(type, from));
@@ -323,25 +330,30 @@ void pack_run_row(QuantType type, const std::byte* from, int64_t dim, int64_t o,
   }
 }
 
-void pack_panel(const Weight& weight, int64_t index, std::byte* panel) {
-  const PanelFormat format = panel_format_of(weight.type);
-  const int64_t dim = weight.in_dim();
-  const int64_t first = index * kPanelOutputs;
-  const int64_t count = std::min(kPanelOutputs, weight.out_dim() - first);
-  const size_t bytes = row_bytes(weight.type, dim);
-  const std::byte* rows = weight.rows + static_cast<size_t>(first) * bytes;
+void pack_panel(QuantType type, const std::byte* rows, int64_t count, int64_t dim,
+                std::byte* panel) {
+  const PanelFormat format = panel_format_of(type);
   if (format == PanelFormat::kF32)
     return pack_float_panel<uint32_t>(format, rows, count, dim, panel);
   if (!is_quantised(format)) return pack_float_panel<uint16_t>(format, rows, count, dim, panel);
+  const size_t bytes = row_bytes(type, dim);
   std::byte* group = panel + panel_header_bytes(format, dim);
   for (int64_t o = 0; o < count; ++o) {
     const std::byte* from = rows + static_cast<size_t>(o) * bytes;
     if (is_super_block(format)) {
-      pack_super_row(weight.type, from, groups_of(dim), o, panel, group);
+      pack_super_row(type, from, groups_of(dim), o, panel, group);
     } else {
-      pack_run_row(weight.type, from, dim, o, group);
+      pack_run_row(type, from, dim, o, group);
     }
   }
+}
+
+void pack_panel(const Weight& weight, int64_t index, std::byte* panel) {
+  const int64_t dim = weight.in_dim();
+  const int64_t first = index * kPanelOutputs;
+  const int64_t count = std::min(kPanelOutputs, weight.out_dim() - first);
+  const std::byte* rows = weight.rows + static_cast<size_t>(first) * row_bytes(weight.type, dim);
+  pack_panel(weight.type, rows, count, dim, panel);
 }
 
 // The first row with a weight that is no number, so far, among those of all threads.
@@ -413,6 +425,7 @@ Result<std::shared_ptr<PackedMatrix>> PackedMatrix::pack(const Weight& weight, T
   MINKE_ASSIGN(packed->data_,
                arena.take(static_cast<size_t>(packed->panels() * packed->panel_bytes_),
                           weight.name.c_str()));
+  packed->first_ = packed->data_.data();
   std::atomic<int64_t> bad_row = weight.out_dim();
   pool.parallel_for(packed->panels(), 4, [&](int64_t begin, int64_t end) {
     // In slices, so that a large matrix is never in memory twice, as rows and as panels.
@@ -421,7 +434,7 @@ Result<std::shared_ptr<PackedMatrix>> PackedMatrix::pack(const Weight& weight, T
       const int64_t last = std::min(end, first + slice);
       for (int64_t i = first; i < last; ++i) {
         note_bad_row(weight, i, bad_row);
-        pack_panel(weight, i, packed->data_.data() + i * packed->panel_bytes_);
+        pack_panel(weight, i, packed->first_ + i * packed->panel_bytes_);
       }
       tell_was_read(weight, first, last);
     }
@@ -430,13 +443,33 @@ Result<std::shared_ptr<PackedMatrix>> PackedMatrix::pack(const Weight& weight, T
   return packed;
 }
 
+PackedMatrix PackedMatrix::over(QuantType type, int64_t out_dim, int64_t in_dim,
+                                std::byte* memory) {
+  CHECK_EQ(out_dim % kPanelOutputs, 0);
+  PackedMatrix matrix;
+  matrix.format_ = panel_format_of(type);
+  matrix.out_dim_ = out_dim;
+  matrix.in_dim_ = in_dim;
+  matrix.panel_bytes_ = panel_bytes_for(matrix.format_, in_dim);
+  matrix.first_ = memory;
+  return matrix;
+}
+
+void PackedMatrix::pack_panels(QuantType type, const std::byte* rows, int64_t begin, int64_t end) {
+  CHECK(panel_format_of(type) == format_);
+  const size_t rows_bytes = kPanelOutputs * row_bytes(type, in_dim_);
+  for (int64_t i = begin; i < end; ++i, rows += rows_bytes) {
+    pack_panel(type, rows, kPanelOutputs, in_dim_, first_ + i * panel_bytes_);
+  }
+}
+
 void PackedMatrix::repack(const Weight& weight, ThreadPool& pool) {
   CHECK_EQ(weight.out_dim(), out_dim_);
   CHECK_EQ(weight.in_dim(), in_dim_);
   CHECK(panel_format_of(weight.type) == format_);
   // Every byte that holds a value is written again; what pads a panel stays zero.
   pool.parallel_for(panels(), 4, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) pack_panel(weight, i, data_.data() + i * panel_bytes_);
+    for (int64_t i = begin; i < end; ++i) pack_panel(weight, i, first_ + i * panel_bytes_);
   });
 }
 

@@ -39,12 +39,18 @@ class PackedMatrix : public PackedWeight {
                                                     Arena& arena);
   // Into the same memory again, after an optimiser has changed the rows.
   void repack(const Weight& weight, ThreadPool& pool);
+  // A matrix of whole panels in memory that is another's, and outlives it: panels() *
+  // panel_bytes(), filled by pack_panels(). Copies share it.
+  static PackedMatrix over(QuantType type, int64_t out_dim, int64_t in_dim, std::byte* memory);
+  // Packs panels [begin, end), whose rows of `type` begin at `rows`. Looks at no value: see
+  // find_non_finite(). Disjoint ranges may be packed by several threads.
+  void pack_panels(QuantType type, const std::byte* rows, int64_t begin, int64_t end);
 
   PanelFormat format() const { return format_; }
   int64_t out_dim() const { return out_dim_; }
   int64_t in_dim() const { return in_dim_; }
   int64_t panels() const { return (out_dim_ + kPanelOutputs - 1) / kPanelOutputs; }
-  const std::byte* panel(int64_t index) const { return data_.data() + index * panel_bytes_; }
+  const std::byte* panel(int64_t index) const { return first_ + index * panel_bytes_; }
   int64_t panel_bytes() const { return panel_bytes_; }
   size_t bytes() const override { return data_.size(); }
 
@@ -53,7 +59,8 @@ class PackedMatrix : public PackedWeight {
   int64_t out_dim_ = 0;
   int64_t in_dim_ = 0;
   int64_t panel_bytes_ = 0;
-  Buffer data_;
+  std::byte* first_ = nullptr;  // the first panel
+  Buffer data_;                 // owns the panels, unless they are another's
 };
 
 // Bytes of a panel with `in_dim` values an output.

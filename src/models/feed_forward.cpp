@@ -21,6 +21,7 @@ FeedForward::FeedForward(const ModelConfig& config, int64_t layer) {
   experts_gate_ = name.stack("ffn_gate_exps.weight", route_.experts, m.expert_dim, config.dim);
   experts_up_ = name.stack("ffn_up_exps.weight", route_.experts, m.expert_dim, config.dim);
   experts_down_ = name.stack("ffn_down_exps.weight", route_.experts, config.dim, m.expert_dim);
+  for (Weight* experts : {&experts_gate_, &experts_up_, &experts_down_}) experts->routed = true;
   if (m.shared == 0) return;
   const int64_t shared_dim = m.shared * m.expert_dim;
   gate_ = name.matrix("ffn_gate_shexp.weight", shared_dim, config.dim);

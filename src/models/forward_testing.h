@@ -38,12 +38,20 @@ class ForwardModel {
   ForwardModel(const std::string& path, const Kernels& kernels, int threads,
                KvDtype dtype = KvDtype::kBF16)
       : ForwardModel(path, std::make_unique<CpuOps>(kernels, threads), dtype) {}
-  ForwardModel(const std::string& path, std::unique_ptr<Ops> ops, KvDtype dtype = KvDtype::kBF16)
+  // With `slots`, experts come from the file, through a cache of so many.
+  ForwardModel(const std::string& path, std::unique_ptr<Ops> ops, KvDtype dtype = KvDtype::kBF16,
+               int64_t slots = 0)
       : ops_(std::move(ops)) {
     auto file = open_checkpoint(path);
     EXPECT_TRUE(file.has_value()) << (file ? "" : file.error().message);
     file_ = std::make_unique<GgufFile>(*std::move(file));
-    auto model = load_model(*file_, *ops_, {});
+    if (slots > 0) {
+      const auto size = packed_size(*file_);
+      EXPECT_TRUE(size.has_value());
+      experts_ = *ExpertStore::create(
+          {.slots = slots, .slot_bytes = size->expert_bytes, .piece_bytes = size->piece_bytes});
+    }
+    auto model = load_model(*file_, *ops_, {}, experts_.get());
     EXPECT_TRUE(model.has_value()) << (model ? "" : model.error().message);
     model_ = *std::move(model);
     auto kv = KvStore::create(model_->kv_spec(dtype), 40, ops_->memory());
@@ -53,6 +61,7 @@ class ForwardModel {
 
   int64_t vocab() const { return model_->config().vocab_size; }
   KvStore& kv() { return kv_; }
+  ExpertStore* experts() { return experts_.get(); }
 
   // One pass over several sequences, each with its tokens, first position and pages. Logits of all
   // rows.
@@ -100,6 +109,7 @@ class ForwardModel {
  private:
   std::unique_ptr<Ops> ops_;
   std::unique_ptr<GgufFile> file_;
+  std::unique_ptr<ExpertStore> experts_;
   std::unique_ptr<Model> model_;
   KvStore kv_;
 };

@@ -6,9 +6,13 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <memory>
+#include <span>
 #include <string_view>
 #include <unordered_set>
 
+#include "core/check.h"
+#include "io/direct_file.h"
 #include "kernels/panels.h"
 #include "models/decoder.h"
 #include "models/gguf_config.h"
@@ -81,8 +85,9 @@ Status load_vector(const GgufFile& file, const GgufTensor& tensor, Weight& weigh
 // without pauses.
 class ReadAhead {
  public:
-  ReadAhead(const GgufFile& file, Model& model) : file_(file) {
+  ReadAhead(const GgufFile& file, Model& model, bool without_experts) : file_(file) {
     model.visit([&](Weight& weight) {
+      if (without_experts && weight.routed) return;
       if (const GgufTensor* tensor = file.find(weight.name)) order_.push_back(tensor);
     });
   }
@@ -101,6 +106,29 @@ class ReadAhead {
   size_t next_ = 0;
   uint64_t asked_ = 0;
 };
+
+// Gives the experts of each layer, which follow one another (gate, up, down), to the store.
+Status stream_experts(const GgufFile& file, std::span<Weight* const> stacks, ExpertStore& store) {
+  std::vector<std::shared_ptr<const DirectFile>> parts;
+  for (const std::string& path : file.paths()) {
+    MINKE_ASSIGN(DirectFile part, DirectFile::open(path));
+    parts.push_back(std::make_shared<const DirectFile>(std::move(part)));
+  }
+  const auto source = [&](Weight* weight) {
+    const GgufTensor& tensor = *file.find(weight->name);
+    const auto& part = parts[static_cast<size_t>(tensor.part)];
+    return ExpertStore::Source{
+        .weight = weight,
+        .read = [part, offset = tensor.offset](uint64_t from, size_t count, auto scratch) {
+          return part->read(offset + from, count, scratch);
+        }};
+  };
+  CHECK_EQ(stacks.size() % 3, size_t{0});
+  for (size_t i = 0; i < stacks.size(); i += 3) {
+    MINKE_TRY(store.add_layer(source(stacks[i]), source(stacks[i + 1]), source(stacks[i + 2])));
+  }
+  return {};
+}
 
 // What some files of deepseek2 have beside what the model reads: a second copy of keys and values,
 // and the layers that predict further tokens.
@@ -153,33 +181,45 @@ std::unique_ptr<Model> make_model(const ModelConfig& config) {
   return std::make_unique<Decoder>(config);
 }
 
-Result<uint64_t> packed_weight_bytes(const GgufFile& file) {
+Result<PackedSize> packed_size(const GgufFile& file) {
   MINKE_ASSIGN(const ModelConfig config, read_config(file));
   const std::unique_ptr<Model> model = make_model(config);
-  uint64_t bytes = 0;
+  PackedSize size;
+  uint64_t expert_bytes = 0;  // of the layer under way
   Status status;
   model->visit([&](Weight& weight) {
     if (!status) return;
-    QuantType type = QuantType::kF32;
     if (const GgufTensor* source = kv_b_source(file, weight)) {
-      type = kv_b_type(*source, weight);
+      weight.type = kv_b_type(*source, weight);
     } else if (const auto tensor = matching_tensor(file, weight)) {
-      type = (*tensor)->type;
+      weight.type = (*tensor)->type;
     } else {
       status = std::unexpected(tensor.error());
       return;
     }
     if (!weight.is_matrix() || !weight.multiplied) return;
     const int64_t panels = (weight.out_dim() + kPanelOutputs - 1) / kPanelOutputs;
-    bytes +=
-        static_cast<uint64_t>(panels * panel_bytes_for(panel_format_of(type), weight.in_dim()));
+    const auto bytes = static_cast<uint64_t>(
+        panels * panel_bytes_for(panel_format_of(weight.type), weight.in_dim()));
+    if (!weight.routed) {
+      size.resident += bytes;
+      expert_bytes = 0;
+      return;
+    }
+    const Weight* one = &weight;
+    size.experts += bytes;
+    if (expert_bytes == 0) size.experts_count += weight.matrices();
+    expert_bytes += ExpertStore::expert_bytes({&one, 1});
+    size.expert_bytes = std::max(size.expert_bytes, expert_bytes);
+    size.piece_bytes = std::max(size.piece_bytes, ExpertStore::piece_bytes(weight));
   });
   MINKE_TRY(status);
-  return bytes;
+  return size;
 }
 
 Result<std::unique_ptr<Model>> load_model(const GgufFile& file, Ops& ops,
-                                          const std::function<bool(double)>& progress) {
+                                          const std::function<bool(double)>& progress,
+                                          ExpertStore* experts) {
   MINKE_ASSIGN(const ModelConfig config, read_config(file));
   if (config.needs_mixtures() && !ops.runs_mixtures()) {
     return fail(
@@ -189,7 +229,8 @@ Result<std::unique_ptr<Model>> load_model(const GgufFile& file, Ops& ops,
   }
   std::unique_ptr<Model> model = make_model(config);
   MINKE_TRY(check_all_known(file, *model));
-  ReadAhead read_ahead(file, *model);
+  ReadAhead read_ahead(file, *model, experts != nullptr);
+  std::vector<Weight*> streamed;
   uint64_t done = 0;
   Status status;
   model->visit([&](Weight& weight) {
@@ -205,6 +246,11 @@ Result<std::unique_ptr<Model>> load_model(const GgufFile& file, Ops& ops,
         return {};
       }
       MINKE_ASSIGN(const GgufTensor* tensor, matching_tensor(file, weight));
+      if (experts != nullptr && weight.routed) {
+        weight.type = tensor->type;
+        streamed.push_back(&weight);
+        return {};
+      }
       if (weight.shape.rank() == 1) {
         MINKE_TRY(load_vector(file, *tensor, weight));
         MINKE_TRY(ops.prepare(weight, true));
@@ -241,6 +287,7 @@ Result<std::unique_ptr<Model>> load_model(const GgufFile& file, Ops& ops,
     if (Status intact = file.check_intact(); !intact) status = std::move(intact);
   });
   MINKE_TRY(status);
+  if (experts != nullptr) MINKE_TRY(stream_experts(file, streamed, *experts));
   return model;
 }
 

@@ -8,6 +8,7 @@
 
 #include "io/gguf.h"
 #include "models/model.h"
+#include "ops/expert_store.h"
 
 namespace minke {
 
@@ -21,14 +22,24 @@ Result<ModelConfig> read_config(const GgufFile& file);
 // A model without weights, for an initialiser (training from scratch) to fill.
 std::unique_ptr<Model> make_model(const ModelConfig& config);
 
-// Bytes of memory that the weights will take once `load_model` has packed them.
-Result<uint64_t> packed_weight_bytes(const GgufFile& file);
+// Memory that the weights will take once `load_model` has packed them.
+struct PackedSize {
+  uint64_t resident = 0;      // of what every token uses
+  uint64_t experts = 0;       // of all experts that routers choose from
+  int64_t experts_count = 0;  // of those, in all layers
+  uint64_t expert_bytes = 0;  // of the largest one
+  size_t piece_bytes = 0;     // ExpertStore's, the largest
+  uint64_t all() const { return resident + experts; }
+};
+Result<PackedSize> packed_size(const GgufFile& file);
 
 // Loads and packs every weight for `ops`; `file` must outlive the model, which still reads
 // embedding rows from it. The file's pages are given back behind the packing, so that no weight is
 // in memory twice. `progress`, when not empty, is called with a fraction from 0 to 1 on the calling
-// thread; loading ends, with an error, when it says false.
+// thread; loading ends, with an error, when it says false. With `experts`, which outlives the
+// model, those that routers choose from stay in the file and are read through it.
 Result<std::unique_ptr<Model>> load_model(const GgufFile& file, Ops& ops,
-                                          const std::function<bool(double)>& progress);
+                                          const std::function<bool(double)>& progress,
+                                          ExpertStore* experts = nullptr);
 
 }  // namespace minke

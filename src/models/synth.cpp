@@ -471,18 +471,24 @@ std::vector<std::string> synth_quants() {
 
 Status write_synth(const SynthSpec& spec, const std::string& path,
                    const std::function<bool(double)>& progress) {
-  const auto* shape = std::ranges::find(kShapes, spec.shape, &SynthShape::name);
-  if (shape == std::end(kShapes)) {
+  const auto* known_shape = std::ranges::find(kShapes, spec.shape, &SynthShape::name);
+  if (known_shape == std::end(kShapes)) {
     std::vector<std::string> names;
     for (const SynthShape& known : kShapes) names.emplace_back(known.name);
     return misuse(fmt::format("there is no shape '{}' to make; there are {}", spec.shape,
                               fmt::join(names, ", ")));
   }
   MINKE_ASSIGN(const Recipe recipe, Recipe::parse(spec.quant));
-  const Plan plan(*shape, recipe);
+  SynthShape shape = *known_shape;
+  if (spec.layers < 0 || spec.layers > shape.layers) {
+    return misuse(fmt::format("{} layers of {} were asked for, which has {}: give 1 to {}",
+                              spec.layers, shape.name, shape.layers, shape.layers));
+  }
+  if (spec.layers > 0) shape.layers = spec.layers;
+  const Plan plan(shape, recipe);
 
   MINKE_ASSIGN(GgufWriter writer, GgufWriter::create(path));
-  write_metadata(writer, *shape, spec);
+  write_metadata(writer, shape, spec);
   for (const TensorPlan& tensor : plan.tensors()) {
     writer.add_tensor(tensor.name, tensor.type, tensor.shape);
   }
@@ -493,7 +499,7 @@ Status write_synth(const SynthSpec& spec, const std::string& path,
   for (const TensorPlan& tensor : plan.tensors()) {
     ++stream;
     if (tensor.shape.rank() == 1) {
-      MINKE_TRY(write_vector(writer, *shape, tensor, spec.seed, stream));
+      MINKE_TRY(write_vector(writer, shape, tensor, spec.seed, stream));
     } else {
       MINKE_TRY(write_matrix(writer, pools, tensor, stream));
     }

@@ -57,11 +57,13 @@ struct SynthSpec {
   std::string shape;
   std::string quant;
   uint64_t seed = 1;
+  int64_t layers = 0;  // 0: as many as the shape's
 };
 
 // Writes the file to `path`. `progress`, when not empty, is called with a fraction from 0 to 1, and
 // stops the writing by returning false: nothing is left of it then.
-// An unknown shape or quantisation is misuse; the message lists those that exist.
+// An unknown shape or quantisation is misuse; the message lists those that exist. So are more
+// layers than the shape has.
 Status write_synth(const SynthSpec& spec, const std::string& path,
                    const std::function<bool(double)>& progress = {});
 

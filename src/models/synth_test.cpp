@@ -205,7 +205,7 @@ TEST_F(Synth, NoWeightIsInMemoryTwiceWhileAModelIsLoaded) {
   // 144 MB, of which 30 MB are an embedding table that is packed and still read by rows.
   const auto file = GgufFile::open(write({"smollm2-135m", "Q8_0"}));
   ASSERT_TRUE(file) << file.error().message;
-  const uint64_t packed = packed_weight_bytes(*file).value();
+  const uint64_t packed = packed_size(*file).value().all();
   CpuOps ops(reference_kernels(), 2);
   const int64_t before = own_memory("VmRSS:");
   std::ofstream("/proc/self/clear_refs") << 5;  // VmHWM begins anew

@@ -46,7 +46,7 @@ std::vector<CpuOps::StackInput> CpuOps::prepare_stack(std::span<const StackPart>
   bool quantised = false;
   bool rounded = false;
   for (const StackProduct& product : products) {
-    const PanelFormat format = panels_of(product).format();
+    const PanelFormat format = matrix_of(product, parts, 0).panels->format();
     quantised |= is_quantised(format);
     rounded |= format == PanelFormat::kBF16;
   }
@@ -108,16 +108,17 @@ void CpuOps::multiply_stacks(std::span<const StackPart> parts, int64_t dim,
   std::vector<Piece> pieces;
   std::vector<Twice> twice;
   for (const StackProduct& product : products) {
-    const PackedMatrix& matrix = panels_of(product);
     const int64_t out_dim = product.w->out_dim() / product.w->matrices();
     CHECK_EQ(product.w->in_dim(), dim);
     CHECK_EQ(out_dim % kPanelOutputs, 0);
     const int64_t panels = out_dim / kPanelOutputs;
     const int64_t shares =
         std::max<int64_t>(1, 4 * threads_.threads() / static_cast<int64_t>(parts.size()));
-    const int64_t run = std::max(panels_at_once(matrix), (panels + shares - 1) / shares);
     for (size_t i = 0; i < parts.size(); ++i) {
       const StackPart& part = parts[i];
+      const auto [panels_of_part, first_output] = matrix_of(product, parts, i);
+      const PackedMatrix& matrix = *panels_of_part;
+      const int64_t run = std::max(panels_at_once(matrix), (panels + shares - 1) / shares);
       float* out = product.out + part.out_first * out_dim;
       LinearTask task = {.w = &matrix,
                          .rows = part.rows,
@@ -126,7 +127,7 @@ void CpuOps::multiply_stacks(std::span<const StackPart> parts, int64_t dim,
                          .bf16 = inputs[i].bf16,
                          .out = out,
                          .out_stride = part.out_step * out_dim,
-                         .first_output = part.matrix * out_dim};
+                         .first_output = first_output};
       if (is_quantised(matrix.format()) && !inputs[i].peaked.empty()) {
         task.rows += static_cast<int64_t>(inputs[i].peaked.size());
         twice.push_back(
@@ -134,7 +135,7 @@ void CpuOps::multiply_stacks(std::span<const StackPart> parts, int64_t dim,
         task.out = twice.back().all.f32();
         task.out_stride = out_dim;
       }
-      const int64_t first = part.matrix * panels;
+      const int64_t first = first_output / kPanelOutputs;
       for (int64_t begin = 0; begin < panels; begin += run) {
         pieces.push_back({task, first + begin, first + std::min(panels, begin + run)});
       }
@@ -201,6 +202,62 @@ Grouped by_experts(const Routes& routes, int64_t used) {
 
 }  // namespace
 
+struct CpuOps::Mixing {
+  const Weight& gate;
+  const Weight& up;
+  const Weight& down;
+  int64_t dim;    // of the model
+  int64_t width;  // of an expert
+  // One row for each row of the input and expert that it goes to, by ascending expert.
+  Tensor inputs;                 // [count, dim]
+  std::vector<StackPart> parts;  // one an expert: which of them are its
+  Tensor gates, ups, hidden;     // [count, width]
+  Tensor outputs;                // [count, dim]
+};
+
+void CpuOps::mix(Mixing& m, std::span<const StackPart> parts,
+                 std::span<const std::vector<PackedMatrix>> alone) {
+  const auto of = [&](size_t which) -> std::span<const PackedMatrix> {
+    if (alone.empty()) return {};
+    return alone[which];
+  };
+  const StackProduct first[2] = {{&m.gate, m.gates.f32(), of(0)}, {&m.up, m.ups.f32(), of(1)}};
+  multiply_stacks(parts, m.dim, first);
+  std::vector<StackPart> inner(parts.begin(), parts.end());
+  for (size_t i = 0; i < inner.size();) {  // parts whose rows follow one another at once
+    const int64_t begin = inner[i].out_first;
+    int64_t end = begin;
+    for (; i < inner.size() && inner[i].out_first == end; ++i) {
+      inner[i].in = m.hidden.row(end);
+      inner[i].in_stride = m.width;
+      end += inner[i].rows;
+    }
+    swiglu_into(m.gates.row(begin), m.ups.row(begin), m.hidden.row(begin), (end - begin) * m.width);
+  }
+  const StackProduct second = {&m.down, m.outputs.f32(), of(2)};
+  multiply_stacks(inner, m.width, {&second, 1});
+}
+
+bool CpuOps::mix_streamed(Mixing& m, const StreamedStack& stack) {
+  std::vector<int32_t> experts;
+  for (const StackPart& part : m.parts) experts.push_back(static_cast<int32_t>(part.matrix));
+  ExpertStore& store = stack.store();
+  store.request(stack.layer(), experts);
+  while (true) {
+    Result<std::vector<ExpertStore::Ready>> ready = store.take();
+    if (!ready) return false;
+    if (ready->empty()) return true;
+    std::vector<StackPart> parts;
+    std::vector<PackedMatrix> alone[3];
+    for (ExpertStore::Ready& one : *ready) {
+      parts.push_back(m.parts[one.index]);
+      for (size_t i = 0; i < 3; ++i) alone[i].push_back(std::move(one.matrices[i]));
+    }
+    mix(m, parts, alone);
+    store.release();
+  }
+}
+
 Tensor CpuOps::mixture(const Tensor& x, const Tensor& logits, const Weight& bias,
                        const RouteSpec& spec, const Weight& gate, const Weight& up,
                        const Weight& down) {
@@ -211,32 +268,36 @@ Tensor CpuOps::mixture(const Tensor& x, const Tensor& logits, const Weight& bias
   const Routes routes = route(logits.values(), biases, spec);
   const Grouped grouped = by_experts(routes, spec.used);
   const auto count = static_cast<int64_t>(grouped.rows.size());
-  std::vector<StackPart> parts;
-  const Tensor inputs = gather_rows(x, grouped.rows);
+  const int64_t width = gate.out_dim() / spec.experts;
+  Mixing mixing = {.gate = gate,
+                   .up = up,
+                   .down = down,
+                   .dim = x.dim(),
+                   .width = width,
+                   .inputs = gather_rows(x, grouped.rows),
+                   .parts = {},
+                   .gates = empty({count, width}),
+                   .ups = empty({count, width}),
+                   .hidden = empty({count, width}),
+                   .outputs = empty({count, x.dim()})};
   for (int64_t i = 0; i < count; ++i) {
     const int64_t expert = grouped.experts[static_cast<size_t>(i)];
-    if (parts.empty() || parts.back().matrix != expert) {
-      parts.push_back(
-          {.matrix = expert, .in = inputs.row(i), .in_stride = x.dim(), .out_first = i});
+    if (mixing.parts.empty() || mixing.parts.back().matrix != expert) {
+      mixing.parts.push_back(
+          {.matrix = expert, .in = mixing.inputs.row(i), .in_stride = x.dim(), .out_first = i});
     }
-    ++parts.back().rows;
+    ++mixing.parts.back().rows;
   }
-  const int64_t width = gate.out_dim() / spec.experts;
-  const Tensor gates = empty({count, width});
-  const Tensor ups = empty({count, width});
-  const StackProduct first[2] = {{&gate, gates.f32()}, {&up, ups.f32()}};
-  multiply_stacks(parts, x.dim(), first);
-
-  const Tensor hidden = swiglu(gates, ups);
-  for (StackPart& part : parts) {
-    part.in = hidden.row(part.out_first);
-    part.in_stride = width;
-  }
-  const Tensor outputs = empty({count, x.dim()});
-  const StackProduct second = {&down, outputs.f32()};
-  multiply_stacks(parts, width, {&second, 1});
-
   Tensor out = empty(x.shape());
+  if (const auto* streamed = dynamic_cast<const StreamedStack*>(gate.packed.get())) {
+    if (!mix_streamed(mixing, *streamed)) {
+      std::ranges::fill(out.values(), 0.0F);  // the store tells the fault
+      return out;
+    }
+  } else {
+    mix(mixing, mixing.parts, {});
+  }
+
   const int64_t dim = x.dim();
   threads_.parallel_for(x.rows(), 4, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
@@ -245,7 +306,7 @@ Tensor CpuOps::mixture(const Tensor& x, const Tensor& logits, const Weight& bias
       for (int64_t i = row * spec.used; i < (row + 1) * spec.used; ++i) {
         const auto entry = static_cast<size_t>(i);
         const float weight = routes.weights[entry];
-        const float* expert = outputs.row(grouped.place[entry]);
+        const float* expert = mixing.outputs.row(grouped.place[entry]);
         for (int64_t d = 0; d < dim; ++d) sum[d] += weight * expert[d];
       }
     }

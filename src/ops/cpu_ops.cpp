@@ -370,10 +370,14 @@ void CpuOps::attention_by_pages(std::span<const AttentionTask> tasks) {
 Tensor CpuOps::swiglu(const Tensor& gate, const Tensor& up) {
   CHECK(gate.shape() == up.shape());
   Tensor out = empty(gate.shape());
-  threads_.parallel_for(out.shape().count(), kElementsPerTask / 4, [&](int64_t begin, int64_t end) {
-    kernels_.swiglu(gate.f32() + begin, up.f32() + begin, out.f32() + begin, end - begin);
-  });
+  swiglu_into(gate.f32(), up.f32(), out.f32(), out.shape().count());
   return out;
+}
+
+void CpuOps::swiglu_into(const float* gate, const float* up, float* out, int64_t count) {
+  threads_.parallel_for(count, kElementsPerTask / 4, [&](int64_t begin, int64_t end) {
+    kernels_.swiglu(gate + begin, up + begin, out + begin, end - begin);
+  });
 }
 
 Tensor CpuOps::add(const Tensor& a, const Tensor& b) {

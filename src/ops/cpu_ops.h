@@ -7,6 +7,7 @@
 
 #include "core/thread_pool.h"
 #include "kernels/kernels.h"
+#include "ops/expert_store.h"
 #include "ops/ops.h"
 
 namespace minke {
@@ -77,6 +78,7 @@ class CpuOps final : public Ops {
   static int64_t panels_at_once(const PackedMatrix& matrix);
   const Angles& angles(std::span<const int32_t> positions, const RopeSpec& spec);
   void store_kv(const Tensor& k, const Tensor& v, const Batch& batch, KvStore& kv, int64_t layer);
+  void swiglu_into(const float* gate, const float* up, float* out, int64_t count);
   // Both give the same bits.
   void attention_by_rows(std::span<const AttentionTask> tasks);
   void attention_by_pages(std::span<const AttentionTask> tasks);
@@ -93,17 +95,34 @@ class CpuOps final : public Ops {
   struct StackProduct {
     const Weight* w = nullptr;
     float* out = nullptr;
+    // Of a stack that is not in memory as a whole: each part's matrix.
+    std::span<const PackedMatrix> alone = {};
   };
   struct StackInput;
-  static const PackedMatrix& panels_of(const StackProduct& product) {
+  // The panels that a part is multiplied by, and which of their outputs is the part's first.
+  struct StackMatrix {
+    const PackedMatrix* panels;
+    int64_t first_output;
+  };
+  static StackMatrix matrix_of(const StackProduct& product, std::span<const StackPart> parts,
+                               size_t part) {
+    if (!product.alone.empty()) return {&product.alone[part], 0};
     CHECK(product.w->packed != nullptr);
-    return static_cast<const PackedMatrix&>(*product.w->packed);
+    return {static_cast<const PackedMatrix*>(product.w->packed.get()),
+            parts[part].matrix * (product.w->out_dim() / product.w->matrices())};
   }
   std::vector<StackInput> prepare_stack(std::span<const StackPart> parts, int64_t dim,
                                         std::span<const StackProduct> products,
                                         std::vector<Tensor>& memory);
   void multiply_stacks(std::span<const StackPart> parts, int64_t dim,
                        std::span<const StackProduct> products);
+  // One mixture on its way: rows by experts, and what each step makes of them.
+  struct Mixing;
+  // Of some of its parts; `alone` has three matrices for each where experts are streamed.
+  void mix(Mixing& mixing, std::span<const StackPart> parts,
+           std::span<const std::vector<PackedMatrix>> alone);
+  // Of all its parts, as they come from the store. False when some did not come.
+  bool mix_streamed(Mixing& mixing, const StreamedStack& stack);
 
   const Kernels& kernels_;
   ThreadPool threads_;

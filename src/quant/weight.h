@@ -31,6 +31,7 @@ struct Weight {
   QuantType type = QuantType::kF32;
   const std::byte* rows = nullptr;
   bool multiplied = true;  // false: only ever read by rows, as an embedding table of its own is
+  bool routed = false;     // a stack of experts, of which a token uses a few
   Buffer storage;          // owns the rows when they are not a file's
   // Set by whoever lends the rows, while prepare() packs them: hears which of their bytes it will
   // not read again. From any thread.

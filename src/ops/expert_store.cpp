@@ -1,0 +1,313 @@
+#include "ops/expert_store.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "core/check.h"
+#include "core/thread_pool.h"
+
+namespace minke {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// What the readers' buffers have beyond a piece, for borders of disk blocks.
+constexpr size_t kScratchSpare = 8192;
+
+double seconds_since(Clock::time_point from) {
+  return std::chrono::duration<double>(Clock::now() - from).count();
+}
+
+size_t panel_rows_bytes(QuantType type, int64_t in_dim) {
+  return kPanelOutputs * row_bytes(type, in_dim);
+}
+
+// Of one expert's matrix in `stack`.
+int64_t panels_of(const Weight& stack) {
+  return stack.out_dim() / stack.matrices() / kPanelOutputs;
+}
+int64_t panels_a_piece(const Weight& stack) {
+  const size_t panel = panel_rows_bytes(stack.type, stack.in_dim());
+  return std::clamp<int64_t>(static_cast<int64_t>(ExpertStore::kPieceBytes / panel), 1,
+                             panels_of(stack));
+}
+
+}  // namespace
+
+uint64_t ExpertStore::expert_bytes(std::span<const Weight* const> stacks) {
+  uint64_t bytes = 0;
+  for (const Weight* stack : stacks) {
+    const int64_t panels = stack->out_dim() / stack->matrices() / kPanelOutputs;
+    bytes += static_cast<uint64_t>(panels *
+                                   panel_bytes_for(panel_format_of(stack->type), stack->in_dim()));
+  }
+  return (bytes + 63) / 64 * 64;
+}
+
+size_t ExpertStore::piece_bytes(const Weight& stack) {
+  return static_cast<size_t>(panels_a_piece(stack)) * panel_rows_bytes(stack.type, stack.in_dim());
+}
+
+uint64_t ExpertStore::scratch_bytes(size_t piece_bytes) {
+  return kReaders * (piece_bytes + kScratchSpare);
+}
+
+Result<std::unique_ptr<ExpertStore>> ExpertStore::create(const ExpertStoreOptions& options) {
+  CHECK_GE(options.slots, 1);
+  std::unique_ptr<ExpertStore> store(new ExpertStore(options));
+  MINKE_ASSIGN(store->memory_,
+               Buffer::allocate(static_cast<uint64_t>(options.slots) * options.slot_bytes,
+                                "the cache of experts"));
+  for (int i = 0; i < kReaders; ++i) {
+    store->readers_.emplace_back([raw = store.get()] { raw->read_pieces(); });
+  }
+  return store;
+}
+
+ExpertStore::ExpertStore(const ExpertStoreOptions& options)
+    : options_(options), slots_(static_cast<size_t>(options.slots)) {
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    slots_[i].place = order_.insert(order_.end(), static_cast<int32_t>(i));
+  }
+}
+
+ExpertStore::~ExpertStore() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  work_.notify_all();
+}
+
+Status ExpertStore::add_layer(Source gate, Source up, Source down) {
+  Layer layer;
+  const auto index = static_cast<int32_t>(layers_.size());
+  uint64_t offset = 0;
+  int at = 0;
+  for (Source* source : {&gate, &up, &down}) {
+    Weight& weight = *source->weight;
+    const int64_t experts = weight.matrices();
+    Stack& stack = layer.stacks[at++];
+    stack = {.read = std::move(source->read),
+             .type = weight.type,
+             .out_dim = weight.out_dim() / experts,
+             .in_dim = weight.in_dim(),
+             .slot_offset = offset,
+             .panels_a_piece = 1,
+             .name = weight.name};
+    if (stack.in_dim % quant_format(weight.type).block_size != 0 ||
+        stack.out_dim % kPanelOutputs != 0) {
+      return fail(fmt::format("tensor '{}' {} as {} cannot be read expert by expert", weight.name,
+                              weight.shape.str(), quant_name(weight.type)));
+    }
+    stack.panels_a_piece = panels_a_piece(weight);
+    CHECK_LE(piece_bytes(weight), options_.piece_bytes);
+    const Weight* one = &weight;
+    offset += expert_bytes({&one, 1});
+    layer.slots.assign(static_cast<size_t>(experts), -1);
+    weight.packed = std::make_shared<StreamedStack>(this, index);
+  }
+  CHECK_LE(offset, options_.slot_bytes);
+  layers_.push_back(std::move(layer));
+  return {};
+}
+
+PackedMatrix ExpertStore::matrix_of(int32_t slot, int stack) const {
+  const Slot& held = slots_[static_cast<size_t>(slot)];
+  const Stack& what = layers_[static_cast<size_t>(held.layer)].stacks[stack];
+  return PackedMatrix::over(
+      what.type, what.out_dim, what.in_dim,
+      memory_.data() + static_cast<uint64_t>(slot) * options_.slot_bytes + what.slot_offset);
+}
+
+void ExpertStore::request(int32_t layer, std::span<const int32_t> experts) {
+  const std::lock_guard lock(mutex_);
+  CHECK(wanted_.empty());
+  layer_ = layer;
+  next_wanted_ = 0;
+  const std::vector<int32_t>& known = layers_[static_cast<size_t>(layer)].slots;
+  // What is here first, so that it is not given away for what is not.
+  for (const int32_t expert : experts) {
+    const int32_t slot = known[static_cast<size_t>(expert)];
+    wanted_.push_back({.expert = expert, .slot = slot});
+    if (slot < 0) continue;
+    ++stats_.hits;
+    slots_[static_cast<size_t>(slot)].pinned = true;
+    order_.splice(order_.end(), order_, slots_[static_cast<size_t>(slot)].place);
+  }
+  stats_.used += experts.size();
+  fill();
+}
+
+int32_t ExpertStore::free_slot() {
+  for (const int32_t index : order_) {
+    const Slot& slot = slots_[static_cast<size_t>(index)];
+    if (!slot.pinned && slot.pieces_left == 0) return index;
+  }
+  return -1;
+}
+
+// Gives slots to experts of the request that have none, as far as there are any.
+void ExpertStore::fill() {
+  if (fault_ || next_wanted_ == wanted_.size()) return;
+  Layer& layer = layers_[static_cast<size_t>(layer_)];
+  for (; next_wanted_ < wanted_.size(); ++next_wanted_) {
+    Wanted& wanted = wanted_[next_wanted_];
+    if (wanted.taken || wanted.slot >= 0) continue;
+    const int32_t index = free_slot();
+    if (index < 0) break;
+    Slot& slot = slots_[static_cast<size_t>(index)];
+    if (slot.layer >= 0) {
+      layers_[static_cast<size_t>(slot.layer)].slots[static_cast<size_t>(slot.expert)] = -1;
+    }
+    slot.layer = layer_;
+    slot.expert = wanted.expert;
+    slot.pinned = true;
+    slot.failed = false;
+    order_.splice(order_.end(), order_, slot.place);
+    wanted.slot = index;
+    layer.slots[static_cast<size_t>(wanted.expert)] = index;
+    for (int s = 0; s < 3; ++s) {
+      const Stack& stack = layer.stacks[s];
+      const int64_t panels = stack.out_dim / kPanelOutputs;
+      for (int64_t begin = 0; begin < panels; begin += stack.panels_a_piece) {
+        pieces_.push_back({index, s, begin, std::min(panels, begin + stack.panels_a_piece)});
+        ++slot.pieces_left;
+        ++pieces_left_;
+      }
+    }
+  }
+  work_.notify_all();
+}
+
+Result<std::vector<ExpertStore::Ready>> ExpertStore::take() {
+  std::unique_lock lock(mutex_);
+  const Clock::time_point since = Clock::now();
+  std::vector<Ready> ready;
+  while (!fault_) {
+    bool any_left = false;
+    for (size_t i = 0; i < wanted_.size(); ++i) {
+      Wanted& wanted = wanted_[i];
+      any_left |= !wanted.taken;
+      if (wanted.taken || wanted.slot < 0) continue;
+      if (slots_[static_cast<size_t>(wanted.slot)].pieces_left > 0) continue;
+      wanted.taken = true;
+      Ready& one = ready.emplace_back();
+      one.index = i;
+      for (int s = 0; s < 3; ++s) one.matrices[s] = matrix_of(wanted.slot, s);
+    }
+    if (!ready.empty()) break;
+    if (!any_left) {
+      end_request();
+      break;
+    }
+    ready_.wait(lock);
+  }
+  // After a fault nobody is to meet what is half read.
+  if (fault_) ready_.wait(lock, [&] { return pieces_left_ == 0; });
+  stats_.waiting_seconds += seconds_since(since);
+  if (!fault_) return ready;
+  end_request();
+  return std::unexpected(*fault_);
+}
+
+void ExpertStore::release() {
+  const std::lock_guard lock(mutex_);
+  for (Wanted& wanted : wanted_) {
+    if (!wanted.taken || wanted.slot < 0) continue;
+    slots_[static_cast<size_t>(wanted.slot)].pinned = false;
+    wanted.slot = -1;  // from now on it may be another's
+  }
+  fill();
+}
+
+void ExpertStore::end_request() {
+  for (const Wanted& wanted : wanted_) {
+    if (wanted.slot >= 0) slots_[static_cast<size_t>(wanted.slot)].pinned = false;
+  }
+  wanted_.clear();
+  next_wanted_ = 0;
+}
+
+// A reader's whole life.
+void ExpertStore::read_pieces() {
+  const FlushDenormals flush;  // some formats are converted as they are packed
+  const Buffer scratch =
+      Buffer::allocate_or_die(options_.piece_bytes + kScratchSpare, "reading experts");
+  while (true) {
+    Piece piece;
+    {
+      std::unique_lock lock(mutex_);
+      work_.wait(lock, [&] { return stop_ || !pieces_.empty(); });
+      if (stop_) return;
+      piece = pieces_.front();
+      pieces_.pop_front();
+    }
+    finish_piece(piece, read_piece(piece, {scratch.data(), scratch.size()}));
+  }
+}
+
+void ExpertStore::note_reading(int change) {
+  const std::lock_guard lock(mutex_);
+  if (reading_ == 0) reading_since_ = Clock::now();
+  reading_ += change;
+  if (reading_ == 0) stats_.reading_seconds += seconds_since(reading_since_);
+}
+
+// The slot cannot change hands meanwhile: it has pieces left.
+Status ExpertStore::read_piece(const Piece& piece, std::span<std::byte> scratch) {
+  const Slot& slot = slots_[static_cast<size_t>(piece.slot)];
+  const Stack& stack = layers_[static_cast<size_t>(slot.layer)].stacks[piece.stack];
+  const size_t panel = panel_rows_bytes(stack.type, stack.in_dim);
+  const auto first = static_cast<uint64_t>(slot.expert * (stack.out_dim / kPanelOutputs));
+  const size_t count = static_cast<size_t>(piece.end - piece.begin) * panel;
+  note_reading(1);
+  const Result<const std::byte*> rows =
+      stack.read((first + static_cast<uint64_t>(piece.begin)) * panel, count, scratch);
+  note_reading(-1);
+  if (!rows) return std::unexpected(rows.error());
+  const int64_t values = (piece.end - piece.begin) * kPanelOutputs * stack.in_dim;
+  if (find_non_finite(stack.type, *rows, values) >= 0) {
+    return fail(
+        fmt::format("tensor '{}' holds an infinite or NaN weight in expert {}; the file is "
+                    "damaged",
+                    stack.name, slot.expert));
+  }
+  matrix_of(piece.slot, piece.stack).pack_panels(stack.type, *rows, piece.begin, piece.end);
+  const std::lock_guard lock(mutex_);
+  stats_.bytes_read += count;
+  return {};
+}
+
+void ExpertStore::finish_piece(const Piece& piece, Status status) {
+  const std::lock_guard lock(mutex_);
+  Slot& slot = slots_[static_cast<size_t>(piece.slot)];
+  if (!status) {
+    slot.failed = true;
+    if (!fault_) fault_ = std::move(status).error();
+  }
+  --pieces_left_;
+  if (--slot.pieces_left == 0) {
+    if (slot.failed) {
+      layers_[static_cast<size_t>(slot.layer)].slots[static_cast<size_t>(slot.expert)] = -1;
+      slot.layer = slot.expert = -1;
+    }
+    fill();
+  }
+  if (slot.pieces_left == 0) ready_.notify_one();
+}
+
+std::optional<Error> ExpertStore::take_fault() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(fault_, std::nullopt);
+}
+
+ExpertStats ExpertStore::stats() const {
+  const std::lock_guard lock(mutex_);
+  return stats_;
+}
+
+}  // namespace minke
