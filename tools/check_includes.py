@@ -20,9 +20,10 @@ USES = {
     "io": ["quant"],
     "text": ["core"],
     "models": ["ops", "io", "text"],
+    "quantize": ["models"],
     "engine": ["models", "text"],
     "train": ["engine"],
-    "cli": ["train"],
+    "cli": ["train", "quantize"],
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<([^>]+)>)')
 X86_HEADER = re.compile(r"(?:^|/)(?:[a-z]*intrin|cpuid)\.h$")

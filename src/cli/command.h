@@ -50,12 +50,15 @@ std::unique_ptr<Command> make_command(std::string_view name);
 // One for each verb, in its own file.
 std::unique_ptr<Command> make_bench();
 std::unique_ptr<Command> make_chat();
+std::unique_ptr<Command> make_calibrate();
+std::unique_ptr<Command> make_compare();
 std::unique_ptr<Command> make_completions();
 std::unique_ptr<Command> make_help();
 std::unique_ptr<Command> make_list();
 std::unique_ptr<Command> make_logprobs();
 std::unique_ptr<Command> make_perplexity();
 std::unique_ptr<Command> make_pull();
+std::unique_ptr<Command> make_quantize();
 std::unique_ptr<Command> make_rm();
 std::unique_ptr<Command> make_run();
 std::unique_ptr<Command> make_show();

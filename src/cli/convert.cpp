@@ -4,11 +4,8 @@
 #include <filesystem>
 
 #include "cli/command.h"
-#include "cli/output_file.h"
+#include "cli/store_model.h"
 #include "cli/text_util.h"
-#include "io/gguf_writer.h"
-#include "models/hf_folder.h"
-#include "models/registry.h"
 
 namespace minke::cli {
 
@@ -23,7 +20,8 @@ class Convert : public Command {
         .description =
             "Reads config.json, tokenizer.json and the safetensors of a folder and writes a GGUF "
             "file of the same weights: F32, F16 and BF16 as they are, FP8 as BF16. minke runs "
-            "such a folder without this; other programs want the file.",
+            "such a folder without this; other programs want the file. minke quantize takes such "
+            "a folder too.",
         .examples = {{"minke convert ~/models/DeepSeek-V2-Lite v2-lite.gguf", "one file of it"}}};
   }
 
@@ -32,19 +30,15 @@ class Convert : public Command {
         .required = true;
     options->positional("OUT", ValueKind::kFile, "The file to write", &out_).required = true;
     options->flag("--force", "Write over a file that exists", &force_);
-    options->flag("--json", "Print {\"path\", \"bytes\", \"parameters\"}", &json_);
+    options->flag("--json", "Print {\"path\", \"bytes\", \"parameters\", ...}", &json_);
   }
 
   Status run(Console* console) override {
-    MINKE_TRY(check_output_file(*out_, force_));
     if (!std::filesystem::is_directory(*folder_)) {
       return fail(fmt::format("{} is no folder; expected one of Hugging Face's, with config.json",
                               printable(*folder_, 400)));
     }
-    MINKE_ASSIGN(const GgufFile from, open_checkpoint(*folder_));
-    MINKE_TRY(read_config(from));
-    return write_model(*out_, json_, console,
-                       [&](const auto& progress) { return copy_gguf(from, *out_, progress); });
+    return store_model({.from = *folder_, .out = *out_, .force = force_, .json = json_}, console);
   }
 
  private:

@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "cli/command.h"
@@ -16,28 +15,6 @@
 namespace minke::cli {
 
 namespace {
-
-// Mean and spread of negative log-probabilities.
-struct Tally {
-  int64_t count = 0;
-  double sum = 0;
-  double sum_of_squares = 0;
-
-  void add(double nll) {
-    ++count;
-    sum += nll;
-    sum_of_squares += nll * nll;
-  }
-  double perplexity() const { return std::exp(sum / static_cast<double>(count)); }
-  // Of the perplexity: by the first derivative of exp at the mean.
-  double standard_error() const {
-    if (count < 2) return 0;
-    const auto n = static_cast<double>(count);
-    const double mean = sum / n;
-    const double variance = std::max(0.0, sum_of_squares / n - mean * mean);
-    return std::sqrt(variance / (n - 1)) * perplexity();
-  }
-};
 
 class Perplexity : public Command {
  public:
@@ -73,41 +50,32 @@ class Perplexity : public Command {
     engine_flags_.context = window;
     MINKE_ASSIGN(const auto engine, load_local_engine(engine_flags_, std::move(path), console));
     const std::vector<int32_t> ids = engine->text_prompt(text, false);
-    const auto total = static_cast<int64_t>(ids.size());
-    if (total < 2 * window) {
-      return misuse(
-          fmt::format("the text has {} tokens, and two windows of {} are the least that says "
-                      "anything; give a longer text or a smaller --ctx",
-                      with_commas(total), with_commas(window)));
-    }
-    MINKE_ASSIGN(const Tally tally, score_windows(*engine, ids, window, console));
+    MINKE_TRY(check_two_windows(std::ssize(ids), window));
+    MINKE_ASSIGN(const PerplexityTally tally, score_windows(*engine, ids, window, console));
     if (json_) {
       console->out(json_line({{"perplexity", tally.perplexity()},
                               {"stderr", tally.standard_error()},
-                              {"tokens", tally.count}}));
+                              {"tokens", tally.count()}}));
     } else {
       console->out(fmt::format("perplexity {:.4f} ± {:.4f} ({} tokens scored)\n",
                                tally.perplexity(), tally.standard_error(),
-                               with_commas(tally.count)));
+                               with_commas(tally.count())));
     }
     return {};
   }
 
  private:
-  Result<Tally> score_windows(LocalEngine& engine, const std::vector<int32_t>& ids, int64_t window,
-                              Console* console) const {
-    const std::vector<int32_t> nothing = engine.text_prompt("", false);
+  Result<PerplexityTally> score_windows(LocalEngine& engine, const std::vector<int32_t>& ids,
+                                        int64_t window, Console* console) const {
     int64_t windows = static_cast<int64_t>(ids.size()) / window;
     windows = std::min(windows, windows_max_.value_or(windows));
     const InterruptGuard guard;
     ProgressBar bar(console);
-    Tally tally;
+    PerplexityTally tally;
     for (int64_t w = 0; w < windows; ++w) {
       if (InterruptGuard::interrupted()) return fail(std::string(kInterrupted));
-      std::vector<int32_t> tokens(ids.begin() + w * window, ids.begin() + (w + 1) * window);
-      if (!nothing.empty()) tokens[0] = nothing[0];
       MINKE_ASSIGN(const std::vector<TokenScore> scores,
-                   engine.score(std::move(tokens), {.first = window / 2 + 1, .top = 0}));
+                   engine.score(text_window(engine, ids, window, w), {.first = window / 2 + 1}));
       for (const TokenScore& score : scores) tally.add(-score.logprob);
       bar.update("scoring", static_cast<double>(w + 1) / static_cast<double>(windows),
                  fmt::format("perplexity so far {:.3f}", tally.perplexity()));

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "cli/prompt.h"
@@ -20,6 +22,33 @@ Result<std::string> input_text(const std::optional<std::string>& file) {
         fmt::format("{} is not UTF-8 text; convert it first, e.g. with iconv -t UTF-8", name));
   }
   return text;
+}
+
+double PerplexityTally::perplexity() const { return std::exp(sum_ / static_cast<double>(count_)); }
+
+// By the first derivative of exp at the mean.
+double PerplexityTally::standard_error() const {
+  if (count_ < 2) return 0;
+  const auto n = static_cast<double>(count_);
+  const double mean = sum_ / n;
+  const double variance = std::max(0.0, sum_of_squares_ / n - mean * mean);
+  return std::sqrt(variance / (n - 1)) * perplexity();
+}
+
+Status check_two_windows(int64_t tokens, int64_t window) {
+  if (tokens >= 2 * window) return {};
+  return misuse(
+      fmt::format("the text has {} tokens, and two windows of {} are the least that says "
+                  "anything; give a longer text or a smaller --ctx",
+                  with_commas(tokens), with_commas(window)));
+}
+
+std::vector<int32_t> text_window(const LocalEngine& engine, const std::vector<int32_t>& ids,
+                                 int64_t window, int64_t index) {
+  std::vector<int32_t> tokens(ids.begin() + index * window, ids.begin() + (index + 1) * window);
+  const std::vector<int32_t> nothing = engine.text_prompt("", false);
+  if (!nothing.empty()) tokens[0] = nothing[0];
+  return tokens;
 }
 
 Result<std::shared_ptr<LocalEngine>> load_local_engine(const EngineFlags& flags, std::string path,

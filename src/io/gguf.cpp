@@ -317,7 +317,7 @@ Result<GgufBytes> GgufFile::bytes_of(const GgufTensor& tensor) {
   if (tensor.data != nullptr) return bytes;
   MINKE_ASSIGN(bytes.storage, Buffer::allocate(tensor.bytes, "a tensor"));
   bytes.data = bytes.storage.data();
-  MINKE_TRY(tensor.make({bytes.storage.data(), tensor.bytes}));
+  MINKE_TRY(tensor.make(0, {bytes.storage.data(), tensor.bytes}));
   return bytes;
 }
 

@@ -80,9 +80,9 @@ struct GgufTensor {
   size_t bytes = 0;
   int part = 0;         // index of the file of a split that holds it
   uint64_t offset = 0;  // of data in that file
-  // Of what lies elsewhere in another form (GgufFile::assemble): writes the tensor's `bytes`. There
-  // is no data then.
-  std::function<Status(std::span<std::byte>)> make;
+  // Of what lies elsewhere in another form (GgufFile::assemble): writes the rows from `first_row`
+  // on that fill `out`, a whole number of them. There is no data then. From any thread.
+  std::function<Status(int64_t first_row, std::span<std::byte> out)> make;
 
   bool is_whole() const { return data != nullptr || make != nullptr; }
 };

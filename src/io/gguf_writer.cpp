@@ -1,7 +1,5 @@
 #include "io/gguf_writer.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -197,35 +195,10 @@ uint64_t GgufWriter::bytes_total() const {
   return data_start_ + data_bytes_;
 }
 
-Status copy_gguf(const GgufFile& from, const std::string& path,
-                 const std::function<bool(double)>& progress) {
-  MINKE_ASSIGN(GgufWriter writer, GgufWriter::create(path));
-  for (const GgufEntry& entry : from.metadata()) {
-    // Of a split, which the copy is not.
-    if (!entry.key.starts_with("split.")) writer.set_value(entry.key, entry.value);
-  }
-  for (const GgufTensor& tensor : from.tensors()) {
-    if (!tensor.is_whole()) {
-      return fail(fmt::format("{}: the data of tensor '{}' lies beyond the end of the file",
-                              from.path(), tensor.name));
-    }
-    writer.add_tensor(tensor.name, tensor.type, tensor.shape);
-  }
-  MINKE_TRY(writer.begin_data());
-  uint64_t written = 0;
-  for (const GgufTensor& tensor : from.tensors()) {
-    from.will_need(tensor);
-    MINKE_ASSIGN(const GgufBytes bytes, GgufFile::bytes_of(tensor));
-    MINKE_TRY(writer.write({bytes.data, tensor.bytes}));
-    from.drop_pages(tensor);
-    written += tensor.bytes;
-    const double share = static_cast<double>(written) / static_cast<double>(writer.bytes_total());
-    if (progress && !progress(share)) return fail("the writing was stopped");
-  }
-  MINKE_TRY(from.check_intact());
-  MINKE_TRY(writer.finish());
-  if (progress) progress(1.0);
-  return {};
+uint64_t GgufWriter::data_offset(size_t tensor) const {
+  CHECK_GT(data_start_, 0u);
+  CHECK_LT(tensor, tensors_.size());
+  return data_start_ + tensors_[tensor].offset;
 }
 
 }  // namespace minke

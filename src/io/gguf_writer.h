@@ -15,7 +15,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -64,7 +63,10 @@ class GgufWriter {
   // All tensors must be whole (CHECK).
   Status finish();
 
-  uint64_t bytes_total() const;  // of the finished file; valid after begin_data()
+  // Valid after header() or begin_data(): bytes of the finished file, and where the data of a
+  // tensor (by the order of add_tensor) begins in it.
+  uint64_t bytes_total() const;
+  uint64_t data_offset(size_t tensor) const;
 
  private:
   struct Entry {
@@ -89,9 +91,5 @@ class GgufWriter {
   uint64_t data_start_ = 0;  // 0 until begin_data()
   uint64_t data_bytes_ = 0;
 };
-
-// All of `from`, as one file. `progress` hears how much of it is written; false stops it.
-Status copy_gguf(const GgufFile& from, const std::string& path,
-                 const std::function<bool(double)>& progress = {});
 
 }  // namespace minke

@@ -164,4 +164,11 @@ void MappedFile::drop(size_t offset, size_t length) const {
   madvise(static_cast<std::byte*>(memory_.get()) + start, end - start, MADV_DONTNEED);
 }
 
+void MappedFile::drop(std::span<const std::byte> view) {
+  const auto from = reinterpret_cast<uintptr_t>(view.data());
+  const uintptr_t start = (from + page_bytes() - 1) / page_bytes() * page_bytes();
+  const uintptr_t end = (from + view.size()) / page_bytes() * page_bytes();
+  if (start < end) madvise(reinterpret_cast<void*>(start), end - start, MADV_DONTNEED);
+}
+
 }  // namespace minke

@@ -32,6 +32,8 @@ class MappedFile {
   // rounds it in, so that neighbours keep theirs.
   void will_need(size_t offset, size_t length) const;
   void drop(size_t offset, size_t length) const;
+  // The same for whoever has only a view of a mapping.
+  static void drop(std::span<const std::byte> view);
 
  private:
   struct Region;

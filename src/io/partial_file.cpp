@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -68,6 +69,19 @@ Status PartialFile::write_at(int64_t offset, std::span<const std::byte> bytes) {
 Status PartialFile::truncate(int64_t size) {
   if (ftruncate(descriptor_, size) == 0) return {};
   return fail(fmt::format("cannot shorten {}: {}", path_.string(), std::strerror(errno)));
+}
+
+Status PartialFile::sync() {
+  if (fdatasync(descriptor_) == 0) return {};
+  return fail(fmt::format("cannot flush {} to the disk: {}", path_.string(), std::strerror(errno)));
+}
+
+Status PartialFile::lock() {
+  if (flock(descriptor_, LOCK_EX | LOCK_NB) == 0) return {};
+  return fail(
+      fmt::format("{} is being written by another process: wait for it, or choose another "
+                  "name",
+                  path_.string()));
 }
 
 Result<std::string> PartialFile::hash(int64_t offset, int64_t length,

@@ -1,5 +1,5 @@
-// The bytes of an unfinished download: a file that is written in any order, survives the process,
-// and gets a model's name only through publish(). One thread.
+// The bytes of an unfinished download or model: a file that is written in any order, survives the
+// process, and gets a model's name only through publish(). One thread.
 #pragma once
 
 #include <cstddef>
@@ -24,6 +24,10 @@ class PartialFile {
   int64_t size() const;
   Status write_at(int64_t offset, std::span<const std::byte> bytes);
   Status truncate(int64_t size);
+  // What was written so far is on the disk, whatever happens to the machine.
+  Status sync();
+  // Keeps other processes that ask out while this object lives; fails where one was there before.
+  Status lock();
   // SHA-256 of a range; `on_bytes` is as for sha256_of_range.
   Result<std::string> hash(int64_t offset, int64_t length,
                            const std::function<bool(int64_t)>& on_bytes = {}) const;

@@ -12,7 +12,6 @@
 #include <map>
 #include <optional>
 
-#include "core/float_bits.h"
 #include "io/gguf_writer.h"
 #include "io/json_file.h"
 #include "io/safetensors.h"
@@ -309,43 +308,6 @@ struct Source {
   const Safetensor* scales = nullptr;
 };
 
-// Row `row` of a source as fp32.
-void read_row(const Source& source, int64_t row, float* out) {
-  static const auto fp8 = [] {
-    std::array<float, 256> table{};
-    for (size_t code = 0; code < table.size(); ++code)
-      table[code] = fp8_value(static_cast<std::byte>(code));
-    return table;
-  }();
-  const Safetensor& t = *source.tensor;
-  const auto dim = static_cast<size_t>(t.shape.back());
-  const auto first = static_cast<size_t>(row) * dim;
-  for (size_t i = 0; i < dim; ++i) {
-    uint16_t half = 0;
-    switch (t.type) {
-      case SafetensorType::kF32:
-        std::memcpy(out + i, t.data + 4 * (first + i), 4);
-        break;
-      case SafetensorType::kF16:
-        std::memcpy(&half, t.data + 2 * (first + i), 2);
-        out[i] = f16_to_f32(half);
-        break;
-      case SafetensorType::kBF16:
-        std::memcpy(&half, t.data + 2 * (first + i), 2);
-        out[i] = bf16_to_f32(half);
-        break;
-      case SafetensorType::kF8E4M3: {
-        const int64_t columns = source.scales->shape[1];
-        const int64_t block = row / kScaleBlock * columns + static_cast<int64_t>(i) / kScaleBlock;
-        float scale = 0.0F;
-        std::memcpy(&scale, source.scales->data + 4 * block, 4);
-        out[i] = fp8[static_cast<size_t>(t.data[first + i])] * scale;
-        break;
-      }
-    }
-  }
-}
-
 // What GGUF keeps such a tensor as. FP8 has no place there: bf16 holds it with its scale to 2^-9.
 QuantType kept_type(const Source& source) {
   switch (source.tensor->type) {
@@ -358,6 +320,34 @@ QuantType kept_type(const Source& source) {
       return QuantType::kBF16;
   }
   return QuantType::kF32;
+}
+
+// Row `row` of an FP8 source as fp32.
+void read_fp8_row(const Source& source, int64_t row, float* out) {
+  static const auto fp8 = [] {
+    std::array<float, 256> table{};
+    for (size_t code = 0; code < table.size(); ++code)
+      table[code] = fp8_value(static_cast<std::byte>(code));
+    return table;
+  }();
+  const int64_t dim = source.tensor->shape.back();
+  const std::byte* from = source.tensor->data + row * dim;
+  const std::byte* scales = source.scales->data + 4 * (row / kScaleBlock * source.scales->shape[1]);
+  for (int64_t begin = 0; begin < dim; begin += kScaleBlock) {
+    float scale = 0.0F;
+    std::memcpy(&scale, scales + 4 * (begin / kScaleBlock), 4);
+    const int64_t end = std::min(dim, begin + kScaleBlock);
+    for (int64_t i = begin; i < end; ++i) out[i] = fp8[static_cast<size_t>(from[i])] * scale;
+  }
+}
+
+// Row `row` of a source as fp32.
+void read_row(const Source& source, int64_t row, float* out) {
+  if (source.tensor->type == SafetensorType::kF8E4M3) return read_fp8_row(source, row, out);
+  const int64_t dim = source.tensor->shape.back();
+  const QuantType type = kept_type(source);
+  quant_format(type).decode(source.tensor->data + static_cast<size_t>(row) * row_bytes(type, dim),
+                            out, dim);
 }
 
 // A tensor as the GGUF file has it: the rows of its sources, one source after the other.
@@ -384,20 +374,27 @@ int64_t source_row(const Target& target, int64_t rows, int64_t row) {
   return row - within + within / 2 + within % 2 * (head_dim / 2);
 }
 
-Status make_tensor(const Target& target, std::span<std::byte> out) {
-  if (!target.values.empty()) {
-    std::memcpy(out.data(), target.values.data(), out.size());
-    return {};
-  }
+// Rows from `first_row` on, as many as fill `out`. The folder's pages are given back behind them.
+Status make_rows(const Target& target, int64_t first_row, std::span<std::byte> out) {
   const int64_t dim = target.shape.back();
   const size_t row_size = row_bytes(target.type, dim);
+  if (!target.values.empty()) {
+    const auto from = std::as_bytes(std::span(target.values));
+    std::ranges::copy(from.subspan(static_cast<size_t>(first_row) * row_size, out.size()),
+                      out.begin());
+    return {};
+  }
   std::vector<float> values(static_cast<size_t>(dim));
   std::byte* to = out.data();
+  const std::byte* const end = to + out.size();
   for (const Source& source : target.sources) {
     const int64_t rows = source.tensor->shape.rows();
+    const int64_t begin = std::min(first_row, rows);
+    first_row -= begin;
     const bool as_it_is =
         kept_type(source) == target.type && source.tensor->type != SafetensorType::kF8E4M3;
-    for (int64_t row = 0; row < rows; ++row, to += row_size) {
+    int64_t row = begin;
+    for (; row < rows && to < end; ++row, to += row_size) {
       const int64_t from = source_row(target, rows, row);
       if (as_it_is) {
         std::memcpy(to, source.tensor->data + static_cast<size_t>(from) * row_size, row_size);
@@ -406,6 +403,11 @@ Status make_tensor(const Target& target, std::span<std::byte> out) {
         quant_format(target.type).encode(values.data(), to, dim, nullptr);
       }
     }
+    if (row == begin) continue;
+    const size_t stored = source.tensor->bytes / static_cast<size_t>(rows);
+    MappedFile::drop(std::span(source.tensor->data, source.tensor->bytes)
+                         .subspan(static_cast<size_t>(begin) * stored,
+                                  static_cast<size_t>(row - begin) * stored));
   }
   return {};
 }
@@ -618,8 +620,8 @@ Result<GgufFile> open_hf_folder(const std::string& folder) {
       tensor.part = static_cast<int>(source.file);
       tensor.offset = source.offset;
     } else {
-      tensor.make = [files, targets, &target](std::span<std::byte> out) {
-        return make_tensor(target, out);
+      tensor.make = [files, targets, &target](int64_t first_row, std::span<std::byte> out) {
+        return make_rows(target, first_row, out);
       };
     }
     return {};

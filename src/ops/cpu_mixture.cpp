@@ -297,6 +297,7 @@ Tensor CpuOps::mixture(const Tensor& x, const Tensor& logits, const Weight& bias
   } else {
     mix(mixing, mixing.parts, {});
   }
+  if (on_hidden_) on_hidden_(down, grouped.experts, mixing.hidden);
 
   const int64_t dim = x.dim();
   threads_.parallel_for(x.rows(), 4, [&](int64_t begin, int64_t end) {

@@ -1,6 +1,7 @@
 // Ops on the processor: the kernels of kernels/kernels.h, spread over a pool of threads.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <vector>
@@ -23,6 +24,11 @@ class CpuOps final : public Ops {
   size_t activation_bytes() const { return storage_.held_bytes(); }
   // Gives unused activation memory back to the system.
   void trim() { storage_.trim(); }
+  // What mixture() alone knows: `hidden` [routes, ffn_dim] is what its stack `down` multiplies, row
+  // i by the matrix of experts[i]. For measuring; called on the calling thread.
+  using OnHidden = std::function<void(const Weight& down, std::span<const int32_t> experts,
+                                      const Tensor& hidden)>;
+  void set_on_hidden(OnHidden on_hidden) { on_hidden_ = std::move(on_hidden); }
 
   void begin_step() override;
   Tensor empty(Shape shape) override;
@@ -129,6 +135,7 @@ class CpuOps final : public Ops {
   StoragePool storage_;
   Arena panels_;
   Angles angles_;
+  OnHidden on_hidden_;
 };
 
 }  // namespace minke

@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+"""What quantising costs beside llama.cpp: for each type the size of the file, and the mean KL
+divergence from the original, of minke's file and of llama.cpp's, without and with the same importance
+matrix. All files are judged by `minke compare`.
+
+    compare_quantize.py MINKE MODEL.gguf TEXT [--calibrate TEXT] [--types Q4_0,Q4_K_M] [--folder DIR]
+                        [--windows N]
+
+MODEL is made F16 first and then counts as the truth. TEXT should not be one that was calibrated on.
+Needs llama-cpp-python, gguf and numpy. Prints a row a type as it goes, in Markdown.
+"""
+
+import argparse
+import ctypes
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import gguf
+import llama_cpp
+import numpy
+
+TYPES = {"Q8_0": 7, "Q6_K": 18, "Q5_K_M": 17, "Q5_K_S": 16, "Q5_1": 9, "Q5_0": 8, "Q4_K_M": 15,
+         "Q4_K_S": 14, "Q4_1": 3, "Q4_0": 2, "IQ4_NL": 25, "IQ4_XS": 30, "Q3_K_L": 13, "Q3_K_M": 12,
+         "Q3_K_S": 11, "Q2_K": 10}
+
+
+def quiet():
+    """llama.cpp's log, which says a line a tensor, goes nowhere."""
+    @llama_cpp.llama_log_callback
+    def nothing(_level, _text, _data):
+        pass
+    llama_cpp.llama_log_set(nothing, ctypes.c_void_p(0))
+    return nothing
+
+
+class Importance:
+    """An importance matrix as llama.cpp's quantiser takes it: means, by the names of tensors."""
+
+    def __init__(self, path):
+        tensors = {tensor.name: tensor.data for tensor in gguf.GGUFReader(path).tensors}
+        self.kept = []
+        for name, sums in tensors.items():
+            if not name.endswith(".in_sum2"):
+                continue
+            name = name.removesuffix(".in_sum2")
+            counts = numpy.asarray(tensors[name + ".counts"]).reshape(-1, 1)
+            means = numpy.asarray(sums).reshape(counts.shape[0], -1) / numpy.maximum(counts, 1)
+            means[counts[:, 0] == 0] = 1
+            self.kept.append((name.encode(), numpy.ascontiguousarray(means, numpy.float32)))
+        entry = llama_cpp.llama_model_imatrix_data
+        self.entries = (entry * (len(self.kept) + 1))()
+        for at, (name, means) in enumerate(self.kept):
+            self.entries[at] = entry(name, means.ctypes.data_as(ctypes.POINTER(ctypes.c_float)),
+                                     means.size)
+        self.entries[len(self.kept)] = entry(None, None, 0)
+
+
+def llama_quantize(source, target, kind, importance):
+    params = llama_cpp.llama_model_quantize_default_params()
+    params.ftype = TYPES[kind]
+    params.nthread = 2
+    if importance is not None:
+        params.imatrix = ctypes.cast(importance.entries, type(params.imatrix))
+    status = llama_cpp.llama_model_quantize(str(source).encode(), str(target).encode(),
+                                            ctypes.byref(params))
+    if status != 0:
+        raise SystemExit(f"llama.cpp could not write {target}")
+
+
+def run(*command):
+    return subprocess.run([str(word) for word in command], check=True, capture_output=True,
+                          text=True).stdout
+
+
+def cell(ours, theirs):
+    """Both divergences in thousandths of a nat, the better one bold."""
+    mean = [1000 * one["kl_mean"] for one in (ours, theirs)]
+    words = [f"{value:.2f}" for value in mean]
+    best = 0 if mean[0] <= mean[1] else 1
+    words[best] = f"**{words[best]}**"
+    return f"{words[0]} | {words[1]}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("minke")
+    parser.add_argument("model")
+    parser.add_argument("text")
+    parser.add_argument("--calibrate")
+    parser.add_argument("--types", default=",".join(TYPES))
+    parser.add_argument("--folder", default="/tmp")
+    parser.add_argument("--windows", default="1000")
+    options = parser.parse_args()
+    folder = pathlib.Path(options.folder)
+    log = quiet()
+    truth = folder / "truth-f16.gguf"
+    run(options.minke, "quantize", options.model, truth, "--type", "F16", "--force")
+    matrices = [None]
+    if options.calibrate:
+        path = folder / "importance.gguf"
+        run(options.minke, "calibrate", truth, options.calibrate, "-o", path, "--force")
+        matrices.append(path)
+    print("| type | MB | MB there | KL | KL there | KL, measured | KL there | s | s there |")
+    print("|---|---|---|---|---|---|---|---|---|", flush=True)
+    for kind in options.types.split(","):
+        files, seconds = [], []
+        for at, path in enumerate(matrices):
+            for who in ("minke", "llama"):
+                file = folder / f"{who}-{at}.gguf"
+                begin = time.monotonic()
+                if who == "llama":
+                    llama_quantize(truth, file, kind, Importance(path) if path else None)
+                else:
+                    extra = ["--imatrix", path] if path else []
+                    run(options.minke, "quantize", truth, file, "--type", kind, "--force", *extra)
+                seconds.append(time.monotonic() - begin)
+                files.append(file)
+        also = [word for file in files[1:] for word in ("--also", file)]
+        result = json.loads(run(options.minke, "compare", truth, files[0], options.text, "--json",
+                                "--windows", options.windows, *also))["models"]
+        sizes = [f"{os.path.getsize(file) / 1e6:.1f}" for file in files[:2]]
+        columns = [cell(*result[at:at + 2]) for at in range(0, len(result), 2)]
+        times = [f"{one:.0f}" for one in seconds[:2]]
+        print("|", " | ".join([kind, *sizes, *columns, *times]), "|", flush=True)
+        for file in files:
+            file.unlink()
+    del log
+
+
+if __name__ == "__main__":
+    sys.exit(main())
