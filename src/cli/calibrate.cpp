@@ -26,10 +26,9 @@ class Calibrate : public Command {
                 "model the mean square of each of its inputs, for experts expert by expert. minke "
                 "quantize --imatrix spends its bits by it. Take a text like those that the model "
                 "will meet, of some ten thousand tokens or more. The file is llama.cpp's.",
-            .examples = {{"minke calibrate model-f16.gguf text.txt -o model.imatrix.gguf", ""},
-                         {"minke quantize model-f16.gguf model.gguf --type Q3_K_M --imatrix "
-                          "model.imatrix.gguf",
-                          "what it is for"}}};
+            .examples = {{"minke calibrate model-f16.gguf text.txt -o model.imatrix.gguf",
+                          "then minke quantize model-f16.gguf model.gguf --type Q3_K_M --imatrix "
+                          "model.imatrix.gguf"}}};
   }
 
   void declare(OptionList* options) override {
