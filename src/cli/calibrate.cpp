@@ -44,6 +44,10 @@ class Calibrate : public Command {
         .default_text = "all";
     options->integer("--threads", "Threads that compute", {1, 1024}, &threads_).default_text =
         "one a processor";
+    options
+        ->size("--memory", "Budget; experts that do not fit stay in the file",
+               {uint64_t{1} << 20, uint64_t{1} << 50}, &memory_)
+        .default_text = "what is free";
     options->flag("--force", "Write over a file that exists", &force_);
     options->flag("--json", "Print {\"path\", \"windows\", \"matrices\", \"unseen\"}", &json_);
   }
@@ -55,7 +59,8 @@ class Calibrate : public Command {
     MINKE_ASSIGN(const GgufFile file, open_checkpoint(path));
     const CalibrateOptions options = {.window_tokens = window_.value_or(512),
                                       .windows_max = windows_max_.value_or(0),
-                                      .threads = static_cast<int>(threads_.value_or(0))};
+                                      .threads = static_cast<int>(threads_.value_or(0)),
+                                      .memory_bytes = memory_.value_or(0)};
     const InterruptGuard guard;
     ProgressBar bar(console);
     Result<Calibration> measured = calibrate(file, text, options, [&](auto what, double done) {
@@ -91,6 +96,7 @@ class Calibrate : public Command {
  private:
   std::optional<std::string> model_, file_, out_;
   std::optional<int64_t> window_, windows_max_, threads_;
+  std::optional<uint64_t> memory_;
   bool force_ = false, json_ = false;
 };
 

@@ -21,15 +21,31 @@ namespace {
 // The output matrix is the largest of all in small models, and its inputs are much alike.
 constexpr int64_t kOutputEvery = 8;
 
-Status check_memory(const GgufFile& file) {
-  MINKE_ASSIGN(const uint64_t needed, packed_weight_bytes(file));
-  const int64_t free_bytes = available_memory_bytes();
-  if (needed <= static_cast<uint64_t>(std::max<int64_t>(free_bytes, 0))) return {};
-  constexpr double kGiB = 1 << 30;
-  return fail(fmt::format(
-      "{}: the weights take {:.1f} GiB and {:.1f} GiB of memory are free; a file of the same model "
-      "in fewer bits (Q8_0, Q4_K_M) measures nearly the same",
-      file.path(), static_cast<double>(needed) / kGiB, static_cast<double>(free_bytes) / kGiB));
+// Beside the weights: activations, the cache of a window, sums.
+constexpr uint64_t kWorkBytes = uint64_t{768} << 20;
+
+// Where all weights do not fit `budget` but those that every token uses do: a cache for the
+// experts, which stay in the file. Null where all fits.
+Result<std::unique_ptr<ExpertStore>> experts_for(const GgufFile& file, uint64_t budget) {
+  MINKE_ASSIGN(const PackedSize size, packed_size(file));
+  if (size.all() + kWorkBytes <= budget) return nullptr;
+  MINKE_ASSIGN(const ModelConfig config, read_config(file));
+  const uint64_t fixed = size.resident + kWorkBytes + ExpertStore::scratch_bytes(size.piece_bytes);
+  const int64_t slots = size.experts == 0 || file.is_assembled() || budget <= fixed
+                            ? 0
+                            : std::min(static_cast<int64_t>((budget - fixed) / size.expert_bytes),
+                                       size.experts_count);
+  if (slots == 0 || slots < 2 * config.mixture.route.used) {
+    constexpr double kGiB = 1 << 30;
+    return fail(fmt::format(
+        "{}: measuring takes {:.1f} GiB for weights and {:.1f} GiB to work in, and there are "
+        "{:.1f} "
+        "GiB; a file of the same model in fewer bits (Q8_0, Q4_K_M) measures nearly the same",
+        file.path(), static_cast<double>(size.all()) / kGiB, static_cast<double>(kWorkBytes) / kGiB,
+        static_cast<double>(budget) / kGiB));
+  }
+  return ExpertStore::create(
+      {.slots = slots, .slot_bytes = size.expert_bytes, .piece_bytes = size.piece_bytes});
 }
 
 // One window at the start of a sequence.
@@ -57,7 +73,6 @@ int64_t count_unseen(const std::map<std::string, InputSums>& sums) {
 Result<Calibration> calibrate(
     const GgufFile& file, std::string_view text, const CalibrateOptions& options,
     const std::function<bool(std::string_view what, double done)>& progress) {
-  MINKE_TRY(check_memory(file));
   MINKE_ASSIGN(const std::unique_ptr<Tokenizer> tokenizer, load_tokenizer(file));
   const std::vector<int32_t> ids = tokenizer->encode_with_bos(text, SpecialText::kAsText);
   const std::vector<int32_t> nothing = tokenizer->encode_with_bos("", SpecialText::kAsText);
@@ -71,10 +86,13 @@ Result<Calibration> calibrate(
   }
   if (options.windows_max > 0) windows = std::min(windows, options.windows_max);
 
+  const uint64_t budget = options.memory_bytes > 0
+                              ? options.memory_bytes
+                              : static_cast<uint64_t>(available_memory_bytes());
+  MINKE_ASSIGN(const std::unique_ptr<ExpertStore> experts, experts_for(file, budget));
   MINKE_ASSIGN(const std::unique_ptr<CpuOps> ops, CpuOps::create(options.threads));
-  MINKE_ASSIGN(const std::unique_ptr<Model> model, load_model(file, *ops, [&](double done) {
-                 return progress("loading the model", done);
-               }));
+  const auto loading = [&](double done) { return progress("loading the model", done); };
+  MINKE_ASSIGN(const std::unique_ptr<Model> model, load_model(file, *ops, loading, experts.get()));
   std::vector<int32_t> pages(static_cast<size_t>((window + kKvPageTokens - 1) / kKvPageTokens));
   std::iota(pages.begin(), pages.end(), 0);
   MINKE_ASSIGN(KvStore kv,
@@ -88,6 +106,9 @@ Result<Calibration> calibrate(
     const Batch batch = window_batch(std::move(tokens), pages);
     (void)collector.run_step(batch, [&] { return model->forward(collector, batch, kv); });
     MINKE_TRY(file.check_intact());
+    if (experts) {
+      if (auto fault = experts->take_fault()) return std::unexpected(*std::move(fault));
+    }
     const double done = static_cast<double>(result.windows + 1) / static_cast<double>(windows);
     if (!progress("measuring", done)) return fail("the measuring was stopped");
   }

@@ -17,6 +17,7 @@ struct CalibrateOptions {
   int64_t window_tokens = 512;
   int64_t windows_max = 0;  // 0: the whole text
   int threads = 0;
+  uint64_t memory_bytes = 0;  // 0: what is free
 };
 
 struct Calibration {
@@ -27,8 +28,9 @@ struct Calibration {
 };
 
 // The text is cut into windows as `minke perplexity` does it; what is left over is not used. The
-// inputs of the output matrix are those of every eighth token. `progress` hears what is going on
-// and how much of it is done; false stops it, with an error.
+// inputs of the output matrix are those of every eighth token. Experts of a GGUF file that do not
+// fit in memory are read from it as they are needed. `progress` hears what is going on and how much
+// of it is done; false stops it, with an error.
 Result<Calibration> calibrate(
     const GgufFile& file, std::string_view text, const CalibrateOptions& options,
     const std::function<bool(std::string_view what, double done)>& progress);
