@@ -39,8 +39,16 @@ enum class Device : uint8_t { kAuto, kCpu, kCuda };
 // processor only, so that kAuto takes it.
 enum class KvFormat : uint8_t { kBf16, kQ8 };
 
+// Who guesses ahead, where speculation is on: whatever pays most, or one kind alone. Look-up
+// repeats earlier text; a model is the draft model that the engine was loaded with, else the layer
+// that the model has for it (multi-token prediction).
+enum class SpeculateWith : uint8_t { kAny, kLookup, kModel };
+
 struct EngineOptions {
   std::string model;           // path of a GGUF file
+  std::string draft_model;     // path of a smaller one of the same vocabulary; empty: none
+  bool mtp = true;             // load the model's layer that predicts further, if there is one
+  int64_t draft_tokens = -1;   // so many guesses by a model at every step; -1: as many as pay
   int threads = 0;             // 0: one for each processor
   int64_t context_tokens = 0;  // longest sequence; 0: the model's own, as far as memory allows
   // Budget for weights, cache and activations; 0: from what is free. Experts of a mixture that do
@@ -80,7 +88,8 @@ struct SamplingOptions {
   int64_t think_budget = -1;
   std::vector<std::string> stop;  // ends the content (not the reasoning); never part of it
   int64_t logprobs_top = -1;      // -1: none; n: the chosen token's and the n likeliest
-  bool speculate = true;          // look-up speculation; never changes a bit of the answer
+  bool speculate = true;          // guess ahead; never changes a bit of the answer
+  SpeculateWith speculate_with = SpeculateWith::kAny;
 };
 
 // Natural logarithms of the model's own probabilities: before penalties, temperature and cuts.

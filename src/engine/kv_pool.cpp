@@ -170,7 +170,8 @@ KvSequence KvPool::open(std::span<const int32_t> tokens, int64_t reuse_max, int6
     const int32_t copy = take_page();
     release(*child);
     if (copy < 0) return sequence;
-    actions.push_back({PageAction::Kind::kCopy, child->page, copy});
+    actions.push_back(
+        {.kind = PageAction::Kind::kCopy, .from = child->page, .to = copy, .tokens = length});
     sequence.pages_.push_back(copy);
     reused += length;
     return sequence;
@@ -184,7 +185,7 @@ bool KvPool::grow(KvSequence& sequence, int64_t tokens, std::vector<PageAction>&
   for (int64_t i = 0; i < missing; ++i) {
     const int32_t page = take_page();
     CHECK_GE(page, 0);
-    actions.push_back({PageAction::Kind::kClear, -1, page});
+    actions.push_back({.kind = PageAction::Kind::kClear, .to = page});
     sequence.pages_.push_back(page);
   }
   return true;

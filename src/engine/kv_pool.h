@@ -31,6 +31,7 @@ struct PageAction {
   Kind kind = Kind::kClear;
   int32_t from = -1;  // kCopy
   int32_t to = -1;
+  int64_t tokens = 0;  // kCopy: of the page, those that are wanted
 };
 
 class KvPool;

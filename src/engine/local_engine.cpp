@@ -10,8 +10,11 @@
 #include "core/system_limits.h"
 #include "engine/answer_text.h"
 #include "engine/chat_prompt.h"
+#include "engine/draft_loading.h"
 #include "engine/memory_budget.h"
+#include "engine/model_drafter.h"
 #include "engine/model_runner.h"
+#include "engine/mtp_drafter.h"
 #include "engine/recommended_sampling.h"
 #include "engine/session.h"
 #include "engine/think_budget.h"
@@ -31,6 +34,7 @@ constexpr int64_t kPrefillChunkMax = 16'384;
 constexpr int64_t kSequencesMax = 1024;
 constexpr int kThreadsMax = 1024;
 constexpr int64_t kLogitRowsMax = 64;
+constexpr int64_t kDraftTokensMax = 32;
 
 Status check_options(const EngineOptions& options) {
   const auto range = [](const char* name, int64_t value, int64_t low, int64_t high) -> Status {
@@ -40,6 +44,7 @@ Status check_options(const EngineOptions& options) {
   MINKE_TRY(range("threads (--threads)", options.threads, 0, kThreadsMax));
   MINKE_TRY(range("prefill_chunk (--prefill-chunk)", options.prefill_chunk, 1, kPrefillChunkMax));
   MINKE_TRY(range("batch_sequences_max", options.batch_sequences_max, 1, kSequencesMax));
+  MINKE_TRY(range("draft_tokens (--draft-tokens)", options.draft_tokens, -1, kDraftTokensMax));
   if (options.device == Device::kCuda && options.kv == KvFormat::kQ8) {
     return misuse("the GPU keeps its cache in bf16 only: leave out --kv q8, or take --device cpu");
   }
@@ -59,8 +64,14 @@ std::unexpected<Error> without_template(const std::string& model, Error fault) {
   return std::unexpected(std::move(fault));
 }
 
-KvDtype kv_dtype(const EngineOptions& options) {
-  return options.kv == KvFormat::kQ8 ? KvDtype::kQ8 : KvDtype::kBF16;
+// A latent is small and kept in bf16 only (check_model).
+KvDtype kv_dtype(const EngineOptions& options, const ModelConfig& config) {
+  return options.kv == KvFormat::kQ8 && config.latent.kv_rank == 0 ? KvDtype::kQ8 : KvDtype::kBF16;
+}
+
+uint64_t page_bytes(const EngineOptions& options, const ModelConfig& config) {
+  return make_model(config)->kv_spec(kv_dtype(options, config)).page_bytes() +
+         MtpDrafter::page_bytes(config);
 }
 
 // What a step of `rows` rows holds at its widest place, and its logits. An estimate: a
@@ -90,6 +101,7 @@ struct Parts {
   std::string device_name;
   std::unique_ptr<ExpertStore> experts;  // only where they do not all fit
   std::unique_ptr<Model> model;
+  DraftParts draft;
   std::unique_ptr<Loop> loop;  // last, so that its thread ends first
 };
 
@@ -163,6 +175,10 @@ class LocalEngineImpl final : public LocalEngine {
   }
   std::string_view device_name() const override { return parts_.device_name; }
   const ModelConfig& config() const override { return parts_.model->config(); }
+  DraftKind draft_kind() const override {
+    if (parts_.draft.model) return DraftKind::kModel;
+    return config().mtp.present ? DraftKind::kMtp : DraftKind::kNone;
+  }
   LoopStats stats() const override { return parts_.loop->stats(); }
   std::optional<ExpertStats> expert_stats() const override {
     return parts_.experts ? std::optional(parts_.experts->stats()) : std::nullopt;
@@ -344,21 +360,28 @@ Status check_model(const EngineOptions& options, const ModelConfig& config) {
   return {};
 }
 
-// Sizes of what is to lie in memory. Where all weights do not fit and some are experts, those that
-// the plan has no room for stay in the file.
-Status plan(Parts& parts, const ModelConfig& config, const PackedSize& size, uint64_t available) {
-  const uint64_t page_bytes = make_model(config)->kv_spec(kv_dtype(parts.options)).page_bytes();
+// What is to lie in memory. Where all weights do not fit and some are experts, those that the plan
+// has no room for stay in the file, if they may.
+Status plan(Parts& parts, const ModelConfig& config, const PackedSize& size, uint64_t available,
+            bool may_stream = false) {
+  uint64_t pages = page_bytes(parts.options, config);
+  uint64_t activations = activation_bytes(config, parts.options);
+  if (const DraftParts& draft = parts.draft; draft.file != nullptr) {
+    pages += page_bytes(parts.options, draft.config);
+    activations = std::max(activations, activation_bytes(draft.config, parts.options));
+  }
   MemoryDemand demand = {.budget = parts.options.memory_bytes,
                          .available = available,
                          .weights = size.all(),
-                         .activations = activation_bytes(config, parts.options),
-                         .kv_page_bytes = page_bytes,
+                         .activations = activations,
+                         .kv_page_bytes = pages,
                          .context_tokens = parts.options.context_tokens,
                          .context_max = config.context_max};
   parts.memory = {};
   Result<MemoryPlan> whole = plan_memory(demand);
   // Safetensors hold experts in another form, and a GPU has no file.
-  const bool streams = size.experts > 0 && !parts.file->is_assembled() && parts.device_name.empty();
+  const bool streams =
+      may_stream && size.experts > 0 && !parts.file->is_assembled() && parts.device_name.empty();
   if (!whole && streams && whole.error().kind == ErrorKind::kFailure) {
     demand.weights = size.resident;
     demand.activations += ExpertStore::scratch_bytes(size.piece_bytes);
@@ -375,10 +398,10 @@ Status plan(Parts& parts, const ModelConfig& config, const PackedSize& size, uin
   MINKE_ASSIGN(parts.plan, std::move(whole));
   parts.memory.budget = parts.plan.budget;
   parts.memory.weights = demand.weights;
-  parts.memory.kv_cache = page_bytes * static_cast<uint64_t>(parts.plan.kv_pages);
+  parts.memory.kv_cache = pages * static_cast<uint64_t>(parts.plan.kv_pages);
   parts.memory.activations = demand.activations;
   parts.memory.kv_cache_tokens = int64_t{parts.plan.kv_pages} * kKvPageTokens;
-  parts.memory.kv_token_bytes = page_bytes / kKvPageTokens;
+  parts.memory.kv_token_bytes = pages / kKvPageTokens;
   return {};
 }
 
@@ -404,28 +427,89 @@ Result<uint64_t> open_device(Parts& parts, const ModelConfig& config) {
   return static_cast<uint64_t>(available_memory_bytes());
 }
 
+// Where the draft model computes, and the memory that its weights will take.
+Result<uint64_t> open_draft_device(Parts& parts) {
+  DraftParts& draft = parts.draft;
+  if (draft.file == nullptr) return uint64_t{0};
+  draft.ops = parts.ops.get();
+  if (!parts.device_name.empty()) {
+    MINKE_ASSIGN(draft.own_ops, CudaOps::create(parts.options.threads));
+    draft.ops = draft.own_ops.get();
+  }
+  MINKE_ASSIGN(const PackedSize size, packed_size(*draft.file));
+  return size.all();
+}
+
+// The memory that everything takes, weights of a draft model included. Where not all fits, the
+// model's layer that predicts further is what goes first; where that does not do, experts stay in
+// the file.
+Result<PackedSize> plan_weights(Parts& parts, ModelConfig& config, uint64_t draft_weights,
+                                uint64_t available) {
+  MINKE_ASSIGN(PackedSize size, packed_size(*parts.file, {.mtp = config.mtp.present}));
+  size.resident += draft_weights;
+  if (config.mtp.present && !plan(parts, config, size, available)) {
+    ModelConfig without = config;
+    without.mtp = {};
+    MINKE_ASSIGN(PackedSize smaller, packed_size(*parts.file));
+    smaller.resident += draft_weights;
+    if (plan(parts, without, smaller, available)) {
+      config.mtp = {};
+      return smaller;
+    }
+  }
+  MINKE_TRY(plan(parts, config, size, available, /*may_stream=*/true));
+  return size;
+}
+
 // Packs the weights for `parts.ops` and plans the memory. Stops soon after `is_given_up`.
-Status load_weights(Parts& parts, const ModelConfig& config, const std::atomic<bool>& is_given_up) {
+Status load_weights(Parts& parts, ModelConfig& config, const std::atomic<bool>& is_given_up) {
   const EngineOptions& options = parts.options;
   MINKE_TRY(check_model(options, config));
   MINKE_ASSIGN(const uint64_t available, open_device(parts, config));
-  MINKE_ASSIGN(PackedSize size, packed_size(*parts.file));
-  MINKE_TRY(plan(parts, config, size, available));
+  MINKE_ASSIGN(const uint64_t draft_weights, open_draft_device(parts));
+  MINKE_ASSIGN(const PackedSize size, plan_weights(parts, config, draft_weights, available));
   if (parts.memory.expert_cache > 0) {
     MINKE_ASSIGN(parts.experts, ExpertStore::create({.slots = parts.memory.experts_cached,
                                                      .slot_bytes = size.expert_bytes,
                                                      .piece_bytes = size.piece_bytes}));
   }
+  const double share = 1.0 - static_cast<double>(draft_weights) / static_cast<double>(size.all());
   const auto progress = [&](double fraction) {
-    if (options.progress) options.progress("loading the model", fraction);
+    if (options.progress) options.progress("loading the model", share * fraction);
     return !is_given_up;
   };
-  MINKE_ASSIGN(parts.model, load_model(*parts.file, *parts.ops, progress, parts.experts.get()));
-  progress(1.0);
+  MINKE_ASSIGN(parts.model,
+               load_model(*parts.file, *parts.ops, progress,
+                          {.mtp = config.mtp.present, .experts = parts.experts.get()}));
+  PackedSize taken = {.resident = parts.model->weight_bytes()};
+  if (DraftParts& draft = parts.draft; draft.file != nullptr) {
+    const auto rest = [&](double fraction) {
+      if (options.progress) {
+        options.progress("loading the draft model", share + (1 - share) * fraction);
+      }
+      return !is_given_up;
+    };
+    MINKE_ASSIGN(draft.model, load_model(*draft.file, *draft.ops, rest));
+    taken.resident += draft.model->weight_bytes();
+  }
+  if (options.progress) options.progress("loading the model", 1.0);
   if (parts.experts) return {};
   // Again with what the weights really took.
-  size = {.resident = parts.model->weight_bytes()};
-  return plan(parts, config, size, available);
+  return plan(parts, config, taken, available);
+}
+
+// What guesses for the model besides its own layer; null: nothing.
+Result<std::unique_ptr<DraftModel>> make_drafter(Parts& parts) {
+  DraftParts& draft = parts.draft;
+  if (draft.model == nullptr) return nullptr;
+  MINKE_ASSIGN(KvStore kv,
+               KvStore::create(draft.model->kv_spec(kv_dtype(parts.options, draft.config)),
+                               parts.plan.kv_pages, draft.ops->memory()));
+  const auto bytes = [](Model& model) { return static_cast<double>(model.weight_bytes()); };
+  return std::make_unique<ModelDrafter>(
+      *draft.ops, *draft.model, std::move(kv),
+      ModelDrafter::Guessed{.vocab_size = parts.model->config().vocab_size,
+                            .cost = bytes(*draft.model) / bytes(*parts.model)});
 }
 
 Status load_parts(Parts& parts) {
@@ -433,7 +517,11 @@ Status load_parts(Parts& parts) {
   MINKE_TRY(check_options(options));
   MINKE_ASSIGN(GgufFile file, open_checkpoint(options.model));
   parts.file = std::make_unique<GgufFile>(std::move(file));
-  MINKE_ASSIGN(const ModelConfig config, read_config(*parts.file));
+  MINKE_ASSIGN(ModelConfig config, read_config(*parts.file));
+  if (!options.draft_model.empty()) {
+    MINKE_ASSIGN(parts.draft, open_draft(options.draft_model, *parts.file));
+  }
+  if (!options.mtp || parts.draft.file != nullptr) config.mtp = {};
   // The vocabulary's tables take a tenth of a second of one processor: beside the weights, whose
   // packing waits for memory. A fault in them ends the loading, and is the one that is told.
   std::atomic<bool> is_given_up = false;
@@ -445,8 +533,9 @@ Status load_parts(Parts& parts) {
   const Status weights = load_weights(parts, config, is_given_up);
   MINKE_TRY(text_side.get());
   MINKE_TRY(weights);
-  MINKE_ASSIGN(KvStore kv, KvStore::create(parts.model->kv_spec(kv_dtype(options)),
+  MINKE_ASSIGN(KvStore kv, KvStore::create(parts.model->kv_spec(kv_dtype(options, config)),
                                            parts.plan.kv_pages, parts.ops->memory()));
+  MINKE_ASSIGN(std::unique_ptr<DraftModel> drafter, make_drafter(parts));
 
   LoopOptions loop;
   loop.scheduler.prefill_chunk = options.prefill_chunk;
@@ -454,6 +543,7 @@ Status load_parts(Parts& parts) {
       std::min(options.prefill_chunk, loop.scheduler.prefill_chunk_shared);
   loop.scheduler.sequences_max = options.batch_sequences_max;
   loop.scheduler.logit_rows_max = kLogitRowsMax;
+  loop.scheduler.draft_tokens = options.draft_tokens;
   loop.context_tokens = parts.plan.context_tokens;
   loop.context_max = config.context_max;
   loop.vocab_size = config.vocab_size;
@@ -470,7 +560,8 @@ Status load_parts(Parts& parts) {
                                        return std::unexpected(*std::move(fault));
                                    }
                                    return file.check_intact();
-                                 }));
+                                 },
+                                 std::move(drafter)));
   return {};
 }
 
@@ -482,6 +573,7 @@ Result<std::shared_ptr<LocalEngine>> LocalEngine::load(EngineOptions options) {
   const Status loaded = load_parts(parts);
   // Zeros in place of what is gone may have led to any other complaint.
   if (parts.file) MINKE_TRY(parts.file->check_intact());
+  if (parts.draft.file) MINKE_TRY(parts.draft.file->check_intact());
   MINKE_TRY(loaded);
   return std::make_shared<LocalEngineImpl>(std::move(parts));
 }

@@ -77,6 +77,8 @@ class LocalEngine : public Engine {
   virtual const ModelConfig& config() const = 0;
   // The GPU that the model runs on; empty on the processor.
   virtual std::string_view device_name() const = 0;
+  // The model that guesses ahead: of its own, or a second one; look-up is always there.
+  virtual DraftKind draft_kind() const = 0;
   virtual LoopStats stats() const = 0;
   // Of the cache of experts; nothing where all weights are in memory.
   virtual std::optional<ExpertStats> expert_stats() const = 0;

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "core/check.h"
-
 namespace minke {
 namespace {
 
@@ -11,8 +9,6 @@ constexpr int kMatchMax = 64;       // longer matches count as this long
 constexpr int kCandidatesMax = 32;  // occurrences of a 3-gram that are compared
 constexpr double kLearning = 0.125;
 constexpr double kForgiveness = 0.01;
-// A guess must promise this much more than none: below, the noise of the cost model decides.
-constexpr double kGainMin = 1.03;
 
 uint64_t mix(uint64_t x) {
   x ^= x >> 32;
@@ -54,43 +50,6 @@ LookupDrafter::Kind kind_of(int match) {
 }
 
 }  // namespace
-
-const std::array<int, StepCost::kPoints> StepCost::kRows = {1, 2, 4, 8, 16, 32, 48, 64};
-
-StepCost::StepCost() : prior_{1.0, 1.0, 1.03, 1.7, 3.0, 6.0, 9.0, 12.0} {}
-
-double StepCost::point(int index) const {
-  const auto i = static_cast<size_t>(index);
-  // Everything is relative to one row, so observations count once one row has been seen.
-  if (seconds_[0] == 0 || seconds_[i] == 0) return prior_[i];
-  return seconds_[i] / seconds_[0];
-}
-
-double StepCost::relative(int64_t rows) const {
-  CHECK_GE(rows, 1);
-  if (rows >= kRowsMax) {
-    return point(kPoints - 1) * static_cast<double>(rows) / kRowsMax;
-  }
-  int upper = 0;
-  while (kRows[static_cast<size_t>(upper)] < rows) ++upper;
-  if (kRows[static_cast<size_t>(upper)] == rows) return point(upper);
-  const double low = kRows[static_cast<size_t>(upper - 1)];
-  const double high = kRows[static_cast<size_t>(upper)];
-  const double share = (static_cast<double>(rows) - low) / (high - low);
-  return point(upper - 1) + share * (point(upper) - point(upper - 1));
-}
-
-void StepCost::observe(int64_t rows, double seconds) {
-  const auto place = std::ranges::find(kRows, rows);
-  if (place == kRows.end() || !(seconds > 0)) return;
-  double& smoothed = seconds_[static_cast<size_t>(place - kRows.begin())];
-  if (smoothed == 0) {
-    smoothed = seconds;
-    return;
-  }
-  // A hiccup of the machine counts no more than a doubling.
-  smoothed += kLearning * (std::min(seconds, 2 * smoothed) - smoothed);
-}
 
 // What a guess of each kind is worth before any was tried.
 const std::array<double, LookupDrafter::kKinds> LookupDrafter::kPrior = {0.0,  0.4,  0.15, 0.3,
@@ -204,25 +163,6 @@ void LookupDrafter::observe(const Guess& guess, int64_t drafted, int64_t accepte
 void LookupDrafter::skipped(const Guess& guess) {
   const auto kind = static_cast<size_t>(guess.kind);
   acceptance_[kind] += kForgiveness * (kPrior[kind] - acceptance_[kind]);
-}
-
-int64_t best_draft_length(const StepCost& cost, int64_t rows, double tokens, double acceptance,
-                          int64_t limit) {
-  const double plain = tokens / cost.relative(rows);
-  double best = plain * kGainMin;
-  int64_t best_count = 0;
-  double expected = tokens;
-  double chance = 1.0;
-  for (int64_t count = 1; count <= limit; ++count) {
-    chance *= acceptance;
-    expected += chance;
-    const double rate = expected / cost.relative(rows + count);
-    if (rate > best) {
-      best = rate;
-      best_count = count;
-    }
-  }
-  return best_count;
 }
 
 }  // namespace minke

@@ -3,39 +3,19 @@
 // well, and a forward pass of a few rows costs about what one of a single row costs; a wrong guess
 // costs little and changes nothing, because each guess is checked against what is sampled anyway.
 //
-// How far to guess is a question of cost: StepCost says what a step of so many rows costs, the
-// drafter says how likely its guesses are, from how they fared so far; both together choose the
-// length with the most tokens a second, which is none at all where guesses fail.
+// It says how likely its guesses are, from how they fared so far; how far to guess is a question of
+// cost (step_cost.h).
 //
 // Not thread-safe: owned by the engine's thread.
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
 
 namespace minke {
-
-// What a forward pass of `rows` rows costs, in units of one row's. It starts as the shape that the
-// kernels have (kernels read the weights once for up to four rows, compute binds from eight on:
-// docs/numerics.md has the tiles) and follows what steps really took. What it says decides only how
-// much is guessed, never what comes out.
-class StepCost {
- public:
-  static constexpr int kRowsMax = 64;
-  StepCost();
-  double relative(int64_t rows) const;
-  // A step without prompt rows took so long.
-  void observe(int64_t rows, double seconds);
-
- private:
-  static constexpr int kPoints = 8;
-  static const std::array<int, kPoints> kRows;
-  double point(int index) const;
-  std::array<double, kPoints> prior_{};
-  std::array<double, kPoints> seconds_{};  // smoothed; 0: never seen
-};
 
 class LookupDrafter {
  public:
@@ -91,10 +71,5 @@ class LookupDrafter {
   std::array<double, kKinds> acceptance_ = kPrior;
   int64_t distance_ = 0;  // of the last guess
 };
-
-// How many tokens to guess: the count, up to `limit`, with the most expected tokens for its cost,
-// when `rows` rows that yield `tokens` tokens are in the step anyway; 0 when guessing does not pay.
-int64_t best_draft_length(const StepCost& cost, int64_t rows, double tokens, double acceptance,
-                          int64_t limit);
 
 }  // namespace minke

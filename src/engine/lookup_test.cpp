@@ -97,34 +97,5 @@ TEST(Lookup, EveryGuessRepeatsSomethingThatFollowedTheSameTokens) {
   EXPECT_GT(found, 19'000);
 }
 
-TEST(StepCost, InterpolatesAndIsMonotoneByDefault) {
-  const StepCost cost;
-  EXPECT_EQ(cost.relative(1), 1.0);
-  EXPECT_NEAR(cost.relative(6), (1.03 + 1.7) / 2, 1e-9);
-  for (int64_t rows = 1; rows < 200; ++rows) {
-    EXPECT_LE(cost.relative(rows), cost.relative(rows + 1)) << rows;
-  }
-  EXPECT_NEAR(cost.relative(128), 24.0, 1e-9);
-}
-
-TEST(StepCost, FollowsWhatStepsTake) {
-  StepCost cost;
-  cost.observe(4, 0.040);
-  EXPECT_EQ(cost.relative(4), 1.03);  // nothing to relate it to yet
-  cost.observe(1, 0.020);
-  EXPECT_NEAR(cost.relative(4), 2.0, 1e-9);
-  for (int i = 0; i < 100; ++i) cost.observe(4, 0.020);
-  EXPECT_NEAR(cost.relative(4), 1.0, 0.01);
-}
-
-TEST(DraftLength, FollowsCostAndAcceptance) {
-  const StepCost cost;
-  EXPECT_EQ(best_draft_length(cost, 1, 1, 0.02, 15), 0);
-  EXPECT_EQ(best_draft_length(cost, 1, 1, 0.5, 15), 3);    // up to four rows are nearly free
-  EXPECT_GE(best_draft_length(cost, 1, 1, 0.98, 15), 7);   // quotation: as far as it goes
-  EXPECT_EQ(best_draft_length(cost, 1, 1, 0.98, 2), 2);    // but no further than allowed
-  EXPECT_EQ(best_draft_length(cost, 16, 16, 0.3, 15), 0);  // in a full batch each row costs
-}
-
 }  // namespace
 }  // namespace minke

@@ -43,7 +43,7 @@ Loop::Loop(LoopOptions options, int32_t pages, std::unique_ptr<StepRunner> runne
     : options_(std::move(options)),
       runner_(std::move(runner)),
       pool_(pages),
-      scheduler_(options_.scheduler, pool_),
+      scheduler_(options_.scheduler, pool_, runner_->draft_model()),
       ends_(static_cast<size_t>(options_.vocab_size), false) {
   CHECK_GE(int64_t{pages} * kKvPageTokens, options_.context_tokens);
   for (const int32_t token : options_.end_tokens) {
@@ -245,16 +245,27 @@ Status Loop::start(Message& message) {
   input.positions_max = active->positions_max;
   input.generate = tokens_max != 0;
   input.speculate = request.sampling.speculate && input.generate;
+  input.speculate_with = request.sampling.speculate_with;
+  input.sampling = active->sampler;
   active->request = std::move(request);
   scheduler_.submit(id, std::move(input));
   active_.emplace(id, std::move(active));
   return {};
 }
 
+void Loop::draft(StepPlan& plan) {
+  if (plan.drafts.empty()) return;
+  const Clock::time_point before = Clock::now();
+  runner_->draft_model()->draft(plan.drafts);
+  counted_.draft_seconds += seconds_between(before, Clock::now());
+}
+
 void Loop::step() {
   StepPlan plan = scheduler_.plan();
-  if (plan.empty()) return;
   runner_->apply(plan.actions);
+  draft(plan);
+  scheduler_.lay_out(plan);
+  if (plan.empty()) return;
   begin_step(plan);
   plan.batch.abandoned = &abandoned_;
   const Clock::time_point before = Clock::now();

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "core/result.h"
+#include "engine/drafter.h"
 #include "engine/kv_pool.h"
 #include "engine/sampler.h"
 #include "engine/scheduler.h"
@@ -38,6 +39,8 @@ class StepRunner {
   // writes to them (and restores what was there). Of an abandoned batch it may return anything, and
   // should return soon. An error is for all requests of the step.
   virtual Result<std::span<float>> run(const Batch& batch) = 0;
+  // What guesses for it, if there is something: its own, on the loop's thread as well.
+  virtual DraftModel* draft_model() { return nullptr; }
 };
 
 struct TokenEvent {
@@ -99,6 +102,7 @@ struct LoopStats {
   int32_t pages = 0;
   int32_t pages_cached = 0;
   double run_seconds = 0;     // in StepRunner::run
+  double draft_seconds = 0;   // in DraftModel::draft
   double sample_seconds = 0;  // in the sampler and the callbacks
 };
 
@@ -140,6 +144,7 @@ class Loop {
   Status start(Message& message);
   Status check(const LoopRequest& request) const;
   void step();
+  void draft(StepPlan& plan);
   void begin_step(const StepPlan& plan);
   bool end_step();
   void reconsider_step();

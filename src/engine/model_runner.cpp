@@ -2,10 +2,21 @@
 
 #include <utility>
 
+#include "engine/mtp_drafter.h"
+
 namespace minke {
 
-ModelRunner::ModelRunner(Ops& ops, Model& model, KvStore kv, CheckWeights check_weights)
-    : ops_(ops), model_(model), kv_(std::move(kv)), check_weights_(std::move(check_weights)) {}
+ModelRunner::ModelRunner(Ops& ops, Model& model, KvStore kv, CheckWeights check_weights,
+                         std::unique_ptr<DraftModel> drafter)
+    : ops_(ops),
+      model_(model),
+      kv_(std::move(kv)),
+      check_weights_(std::move(check_weights)),
+      drafter_(std::move(drafter)) {
+  if (drafter_ == nullptr && model_.config().mtp.present) {
+    drafter_ = std::make_unique<MtpDrafter>(ops_, model_, kv_);
+  }
+}
 
 void ModelRunner::apply(std::span<const PageAction> actions) {
   for (const PageAction& action : actions) {
@@ -15,11 +26,18 @@ void ModelRunner::apply(std::span<const PageAction> actions) {
       kv_.clear_page(action.to);
     }
   }
+  if (drafter_ != nullptr) drafter_->apply(actions);
 }
 
 Result<std::span<float>> ModelRunner::run(const Batch& batch) {
   logits_ = {};  // its memory serves this step
-  logits_ = ops_.run_step(batch, [&] { return model_.forward(ops_, batch, kv_); });
+  if (drafter_ != nullptr && drafter_->follows()) {
+    StatesAndLogits made = model_.forward_with_states(ops_, batch, kv_);
+    drafter_->follow(batch, made.states);
+    logits_ = std::move(made.logits);
+  } else {
+    logits_ = ops_.run_step(batch, [&] { return model_.forward(ops_, batch, kv_); });
+  }
   if (check_weights_) MINKE_TRY(check_weights_());
   if (logits_.empty()) return std::span<float>();
   return ops_.read(logits_);

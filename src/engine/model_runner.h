@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <span>
 
 #include "engine/loop.h"
@@ -18,17 +19,22 @@ class ModelRunner final : public StepRunner {
   // `check_weights`, called after each pass, fails when what the model reads in place (the table of
   // embeddings, in a mapped file) is not what it was. May be empty.
   using CheckWeights = std::function<Status()>;
-  ModelRunner(Ops& ops, Model& model, KvStore kv, CheckWeights check_weights);
+  // `drafter` guesses for the model; without one, the model's own layer for it does, where the
+  // model has it.
+  ModelRunner(Ops& ops, Model& model, KvStore kv, CheckWeights check_weights,
+              std::unique_ptr<DraftModel> drafter = nullptr);
 
   void apply(std::span<const PageAction> actions) override;
   Result<std::span<float>> run(const Batch& batch) override;
+  DraftModel* draft_model() override { return drafter_.get(); }
 
  private:
   Ops& ops_;
   Model& model_;
   KvStore kv_;
   CheckWeights check_weights_;
-  Tensor logits_;  // of the last step, [logit_rows, vocab_size]
+  std::unique_ptr<DraftModel> drafter_;  // null: none
+  Tensor logits_;                        // of the last step, [logit_rows, vocab_size]
 };
 
 }  // namespace minke

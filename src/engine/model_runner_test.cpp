@@ -6,114 +6,13 @@
 
 #include <cstring>
 #include <future>
-#include <map>
-#include <memory>
-#include <random>
 #include <string>
 #include <vector>
 
-#include "engine/loop.h"
-#include "io/gguf.h"
-#include "models/registry.h"
-#include "ops/cpu_ops.h"
+#include "engine/runner_testing.h"
 
 namespace minke {
 namespace {
-
-struct Setup {
-  int64_t prefill_chunk = 512;
-  int threads = 1;
-  int32_t pages = 64;
-};
-
-// A loop on a tiny model, with everything it stands on.
-class Rig {
- public:
-  explicit Rig(const std::string& name, Setup setup) {
-    auto file = GgufFile::open(std::string(MINKE_SOURCE_DIR) + "/tests/golden/tiny/" + name);
-    if (!file) ADD_FAILURE() << file.error().message;
-    file_ = std::make_unique<GgufFile>(*std::move(file));
-    ops_ = CpuOps::create(setup.threads).value();
-    model_ = load_model(*file_, *ops_, {}).value();
-    KvStore kv = KvStore::create(model_->kv_spec(KvDtype::kBF16), setup.pages).value();
-    LoopOptions options;
-    options.scheduler.prefill_chunk = setup.prefill_chunk;
-    options.scheduler.prefill_chunk_shared = setup.prefill_chunk;
-    options.context_tokens = model_->config().context_max;
-    options.vocab_size = model_->config().vocab_size;
-    loop_ = std::make_unique<Loop>(
-        options, setup.pages,
-        std::make_unique<ModelRunner>(*ops_, *model_, std::move(kv), nullptr));
-  }
-
-  Loop& loop() { return *loop_; }
-  int64_t vocab() const { return model_->config().vocab_size; }
-
- private:
-  std::unique_ptr<GgufFile> file_;
-  std::unique_ptr<CpuOps> ops_;
-  std::unique_ptr<Model> model_;
-  std::unique_ptr<Loop> loop_;
-};
-
-struct Outcome {
-  std::vector<int32_t> tokens;
-  std::map<int64_t, std::vector<float>> logits;  // by position predicted
-  Usage usage;
-};
-
-struct Ask {
-  std::vector<int32_t> prompt;
-  double temperature = 0;
-  bool speculate = false;
-  int64_t logits_from = -1;
-  int64_t tokens_max = 40;
-};
-
-std::future<Outcome> submit(Rig& rig, const Ask& ask) {
-  LoopRequest request;
-  request.prompt = ask.prompt;
-  request.sampling.temperature = ask.temperature;
-  request.sampling.seed = 11;
-  request.sampling.tokens_max = ask.tokens_max;
-  request.sampling.speculate = ask.speculate;
-  request.logits_from = ask.logits_from;
-  const auto run = std::make_shared<Outcome>();
-  const auto promise = std::make_shared<std::promise<Outcome>>();
-  request.on_logits = [run](int64_t position, std::span<const float> logits) {
-    run->logits[position].assign(logits.begin(), logits.end());
-  };
-  request.on_done = [run, promise](Result<Completion> result) {
-    if (!result) ADD_FAILURE() << result.error().message;
-    if (result) run->tokens = result->tokens;
-    if (result) run->usage = result->usage;
-    promise->set_value(std::move(*run));
-  };
-  rig.loop().submit(std::move(request));
-  return promise->get_future();
-}
-
-Outcome run(Rig& rig, const Ask& ask) { return submit(rig, ask).get(); }
-
-void expect_same(const Outcome& got, const Outcome& want, const std::string& what) {
-  EXPECT_EQ(got.tokens, want.tokens) << what;
-  ASSERT_EQ(got.logits.size(), want.logits.size()) << what;
-  for (const auto& [position, logits] : want.logits) {
-    const auto found = got.logits.find(position);
-    ASSERT_TRUE(found != got.logits.end()) << what << ": no logits for position " << position;
-    EXPECT_EQ(std::memcmp(found->second.data(), logits.data(), logits.size() * sizeof(float)), 0)
-        << what << ": logits for position " << position << " differ";
-  }
-}
-
-std::vector<int32_t> prompt_of(Rig& rig, size_t length, unsigned seed) {
-  std::mt19937 random(seed);
-  std::vector<int32_t> prompt(length);
-  for (int32_t& token : prompt) {
-    token = static_cast<int32_t>(random() % static_cast<uint32_t>(rig.vocab()));
-  }
-  return prompt;
-}
 
 class TinyModel : public ::testing::TestWithParam<const char*> {};
 

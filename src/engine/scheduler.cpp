@@ -14,6 +14,10 @@ constexpr int64_t kScoreRowsMin = 16;
 // Waiting requests that are looked at a step: enough to fill a batch past those that are put off.
 constexpr size_t kAdmissionsLookedAt = 256;
 
+// What all sequences together learn of a draft model, and how far a new one forgives it.
+constexpr double kSharedLearning = 0.02;
+constexpr double kSharedForgiveness = 0.1;
+
 int64_t pages_for(int64_t tokens) { return (tokens + kKvPageTokens - 1) / kKvPageTokens; }
 
 }  // namespace
@@ -32,9 +36,8 @@ struct Scheduler::Sequence {
   bool tail_published = false;
   KvSequence kv;
 
-  // Only while speculating.
-  std::unique_ptr<LookupDrafter> drafter;
-  LookupDrafter::Guess guess;
+  std::unique_ptr<Speculation> speculation;  // null: without
+  SamplerOptions sampling;
   std::vector<int32_t> drafts;
 
   // This step.
@@ -46,8 +49,11 @@ struct Scheduler::Sequence {
   bool decodes() const { return remaining() == 1 && size() > prompt_size; }
 };
 
-Scheduler::Scheduler(const SchedulerOptions& options, KvPool& pool)
-    : options_(options), pool_(pool) {
+Scheduler::Scheduler(const SchedulerOptions& options, KvPool& pool, DraftModel* draft_model)
+    : options_(options),
+      pool_(pool),
+      draft_model_(draft_model),
+      model_acceptance_(draft_model == nullptr ? 0.0 : draft_model->acceptance_prior()) {
   CHECK_GE(options_.prefill_chunk, 1);
   CHECK_GE(options_.prefill_chunk_shared, 1);
   CHECK_GE(options_.sequences_max, 1);
@@ -96,7 +102,16 @@ void Scheduler::submit(uint64_t id, SequenceInput input) {
   sequence->logits_next = input.logits_from < 0 ? size - 1 : std::min(input.logits_from, size - 1);
   sequence->generate = input.generate;
   sequence->positions_max = input.positions_max;
-  if (input.speculate) sequence->drafter = std::make_unique<LookupDrafter>();
+  sequence->sampling = input.sampling;
+  if (input.speculate) {
+    if (draft_model_ != nullptr) {
+      model_acceptance_.forgive(draft_model_->acceptance_prior(), kSharedForgiveness);
+    }
+    sequence->speculation = std::make_unique<Speculation>(
+        draft_model_, Speculation::Options{.with = input.speculate_with,
+                                           .draft_tokens = options_.draft_tokens,
+                                           .chance = model_acceptance_.chance()});
+  }
   waiting_.push_back(sequence.get());
   const bool fresh = sequences_.emplace(id, std::move(sequence)).second;
   CHECK(fresh);
@@ -106,6 +121,7 @@ void Scheduler::submit(uint64_t id, SequenceInput input) {
 // computed stays cached as long as there is room.
 void Scheduler::preempt(Sequence& sequence) {
   CHECK(sequence.running);
+  settle(sequence);
   pool_.close(std::exchange(sequence.kv, {}),
               std::span(sequence.tokens).first(static_cast<size_t>(sequence.computed)));
   sequence.running = false;
@@ -205,35 +221,47 @@ void Scheduler::plan_decodes(StepPlan& plan) {
 void Scheduler::plan_drafts(StepPlan& plan) {
   int64_t rows = 0;
   int64_t logit_rows = 0;
+  int64_t generating = 0;
   double tokens = 0;
   for (const Sequence* sequence : running_) {
     rows += sequence->rows;
     logit_rows += sequence->logits;
-    if (sequence->decodes()) tokens += static_cast<double>(sequence->rows);
+    if (!sequence->decodes()) continue;
+    tokens += static_cast<double>(sequence->rows);
+    if (sequence->rows > 0 && sequence->speculation != nullptr) ++generating;
   }
   for (Sequence* sequence : running_) {
-    if (sequence->rows == 0 || !sequence->decodes() || sequence->drafter == nullptr) continue;
-    LookupDrafter& drafter = *sequence->drafter;
-    drafter.extend(sequence->tokens);
+    if (sequence->rows == 0 || !sequence->decodes() || sequence->speculation == nullptr) continue;
+    Speculation& speculation = *sequence->speculation;
     // The row behind the last guess must still have a position for its token.
-    const int64_t limit =
-        std::min<int64_t>({LookupDrafter::kDraftMax, sequence->positions_max - sequence->size() - 1,
-                           options_.logit_rows_max - logit_rows});
+    const int64_t tokens_left = sequence->positions_max - sequence->size() - 1;
+    const int64_t limit = std::min(tokens_left, options_.logit_rows_max - logit_rows);
     if (limit <= 0) continue;
-    const LookupDrafter::Guess guess = drafter.look_up(sequence->tokens);
-    if (guess.kind == LookupDrafter::Kind::kNone) continue;
-    const int64_t count = best_draft_length(cost_, rows, tokens, guess.acceptance, limit);
-    if (count == 0) {
-      drafter.skipped(guess);
-      continue;
-    }
+    const Speculation::Choice choice =
+        speculation.choose(cost_, sequence->tokens, sequence->kv.pages(),
+                           {.rows = rows,
+                            .tokens = tokens,
+                            .limit = limit,
+                            .tokens_left = tokens_left,
+                            .sharing = generating});
+    const int64_t count = choice.count;
+    if (count == 0) continue;
     if (!pool_.grow(sequence->kv, sequence->size() + count, plan.actions)) continue;
-    sequence->guess = guess;
-    LookupDrafter::copy(sequence->tokens, guess, count, sequence->drafts);
+    if (choice.kind == DraftKind::kLookup) {
+      speculation.copy(sequence->tokens, sequence->drafts);
+    } else {
+      plan.drafts.push_back({.id = sequence->id,
+                             .tokens = sequence->tokens,
+                             .pages = sequence->kv.pages(),
+                             .sampling = sequence->sampling,
+                             .count = count,
+                             .confidence_min = choice.confidence_min,
+                             .guesses = {}});
+    }
     rows += count;
     logit_rows += count;
     double chance = 1.0;
-    for (int64_t i = 0; i < count; ++i) tokens += chance *= guess.acceptance;
+    for (int64_t i = 0; i < count; ++i) tokens += chance *= choice.acceptance;
   }
 }
 
@@ -278,7 +306,11 @@ void Scheduler::plan_prefills(StepPlan& plan) {
   }
 }
 
-void Scheduler::emit(StepPlan& plan) {
+void Scheduler::lay_out(StepPlan& plan) {
+  for (DraftRequest& request : plan.drafts) {
+    CHECK_LE(std::ssize(request.guesses), request.count);
+    find(request.id)->drafts = std::move(request.guesses);
+  }
   plan.decode_only = true;
   Batch& batch = plan.batch;
   for (Sequence* sequence : running_) {
@@ -324,7 +356,6 @@ StepPlan Scheduler::plan() {
   admit(plan);
   plan_prefills(plan);
   plan_drafts(plan);
-  emit(plan);
   return plan;
 }
 
@@ -345,7 +376,13 @@ void Scheduler::advance(const PlannedSequence& planned, std::span<const int32_t>
   sequence->logits_next = std::max(sequence->logits_next, sequence->computed);
   sequence->tokens.insert(sequence->tokens.end(), sampled.begin(), sampled.end());
   CHECK_LE(sequence->size(), sequence->positions_max);
-  if (drafts > 0) sequence->drafter->observe(sequence->guess, drafts, accepted);
+  if (drafts > 0) {
+    sequence->speculation->observe(drafts, accepted);
+    if (sequence->speculation->choice().kind != DraftKind::kLookup) {
+      model_acceptance_.observe(drafts, accepted, kSharedLearning);
+    }
+  }
+  settle(*sequence);
   // The end of a prompt goes to the tree at once, for others that ask the same.
   const bool prompt_read = !sequence->tail_published && sequence->computed >= sequence->prompt_size;
   const auto computed = std::span(sequence->tokens).first(static_cast<size_t>(sequence->computed));
@@ -353,10 +390,17 @@ void Scheduler::advance(const PlannedSequence& planned, std::span<const int32_t>
   if (prompt_read) sequence->tail_published = true;
 }
 
+// Tells the draft model what the cache has of the sequence, now that its pages may pass to others.
+void Scheduler::settle(const Sequence& sequence) {
+  if (draft_model_ == nullptr) return;
+  draft_model_->settle(sequence.kv.pages(), sequence.computed);
+}
+
 void Scheduler::finish(uint64_t id, bool keep) {
   Sequence* sequence = find(id);
   if (sequence == nullptr) return;
   if (sequence->running) {
+    settle(*sequence);
     if (keep) {
       pool_.close(std::exchange(sequence->kv, {}),
                   std::span(sequence->tokens).first(static_cast<size_t>(sequence->computed)));

@@ -1,8 +1,10 @@
 // Decides what the next forward pass computes: which sequences, which of their tokens, which rows'
 // logits. Requests wait in order of arrival, run together, and are put back when pages run out.
 //
-//   StepPlan plan = scheduler.plan();          // pages, batch, and what each row is for
-//   ... carry out plan.actions, run the model, sample ...
+//   StepPlan plan = scheduler.plan();          // which sequences, and their pages
+//   ... carry out plan.actions, have plan.drafts filled in ...
+//   scheduler.lay_out(plan);                   // the batch, and what each row is for
+//   ... run the model, sample ...
 //   scheduler.advance(planned, sampled);       // for every entry of plan.sequences
 //   scheduler.finish(id, keep);                // for those that ended
 //
@@ -24,7 +26,8 @@
 #include <vector>
 
 #include "engine/kv_pool.h"
-#include "engine/lookup.h"
+#include "engine/speculation.h"
+#include "engine/step_cost.h"
 #include "ops/ops.h"
 
 namespace minke {
@@ -36,6 +39,7 @@ struct SchedulerOptions {
   int64_t sequences_max = 64;
   // Rows of logits a step holds at most for guesses and scores; one for each sequence is beside it.
   int64_t logit_rows_max = 64;
+  int64_t draft_tokens = -1;  // Speculation::Options
 };
 
 struct SequenceInput {
@@ -45,6 +49,8 @@ struct SequenceInput {
   int64_t logits_from = -1;
   int64_t positions_max = 0;  // the sequence never grows beyond; at least the prompt's length
   bool speculate = false;
+  SpeculateWith speculate_with = SpeculateWith::kAny;
+  SamplerOptions sampling;  // for guesses
   // False: only read. Over (for finish()) when computed(id) is the number of tokens.
   bool generate = true;
 };
@@ -63,7 +69,8 @@ struct PlannedSequence {
 };
 
 struct StepPlan {
-  std::vector<PageAction> actions;  // before the forward pass, in order
+  std::vector<PageAction> actions;   // before anything is computed, in order
+  std::vector<DraftRequest> drafts;  // for the draft model to fill in, behind the actions
   Batch batch;
   std::vector<PlannedSequence> sequences;
   bool decode_only = false;  // no prompt rows: a step whose time StepCost may learn from
@@ -73,13 +80,16 @@ struct StepPlan {
 class Scheduler {
  public:
   // `pool` outlives the scheduler. The pool must hold the longest sequence (positions_max).
-  Scheduler(const SchedulerOptions& options, KvPool& pool);
+  // `draft_model` may be null; else it outlives the scheduler, too.
+  Scheduler(const SchedulerOptions& options, KvPool& pool, DraftModel* draft_model = nullptr);
   ~Scheduler();
 
   void submit(uint64_t id, SequenceInput input);
-  // What to compute next; empty when nothing is waiting or running. The batch's page lists are
-  // valid until the next call of a non-const function.
+  // What to compute next. Page lists are valid until the next call of a function that is neither
+  // const nor lay_out().
   StepPlan plan();
+  // Completes the plan, which is empty when nothing is waiting or running.
+  void lay_out(StepPlan& plan);
   // The planned rows are computed. `sampled` are the tokens that follow, in order: none when
   // planned.samples is false; else one, and one more for each guess that was right.
   void advance(const PlannedSequence& planned, std::span<const int32_t> sampled);
@@ -112,13 +122,15 @@ class Scheduler {
   bool make_room(Sequence& sequence, int64_t tokens, StepPlan& plan);
   void plan_decodes(StepPlan& plan);
   void plan_drafts(StepPlan& plan);
+  void settle(const Sequence& sequence);
   void plan_prefills(StepPlan& plan);
   void plan_prefill(Sequence& sequence, int64_t rows, int64_t score_rows, StepPlan& plan);
-  void emit(StepPlan& plan);
   Sequence* find(uint64_t id) const;
 
   SchedulerOptions options_;
   KvPool& pool_;
+  DraftModel* draft_model_;      // null: none
+  Acceptance model_acceptance_;  // of its guesses, all sequences together
   StepCost cost_;
   std::unordered_map<uint64_t, std::unique_ptr<Sequence>> sequences_;
   std::deque<Sequence*> waiting_;   // front is next

@@ -36,22 +36,23 @@ inline std::string temporary_file(const std::string& name) {
 class ForwardModel {
  public:
   ForwardModel(const std::string& path, const Kernels& kernels, int threads,
-               KvDtype dtype = KvDtype::kBF16)
-      : ForwardModel(path, std::make_unique<CpuOps>(kernels, threads), dtype) {}
+               KvDtype dtype = KvDtype::kBF16, LoadOptions load = {})
+      : ForwardModel(path, std::make_unique<CpuOps>(kernels, threads), dtype, 0, load) {}
   // With `slots`, experts come from the file, through a cache of so many.
   ForwardModel(const std::string& path, std::unique_ptr<Ops> ops, KvDtype dtype = KvDtype::kBF16,
-               int64_t slots = 0)
+               int64_t slots = 0, LoadOptions load = {})
       : ops_(std::move(ops)) {
     auto file = open_checkpoint(path);
     EXPECT_TRUE(file.has_value()) << (file ? "" : file.error().message);
     file_ = std::make_unique<GgufFile>(*std::move(file));
     if (slots > 0) {
-      const auto size = packed_size(*file_);
+      const auto size = packed_size(*file_, load);
       EXPECT_TRUE(size.has_value());
       experts_ = *ExpertStore::create(
           {.slots = slots, .slot_bytes = size->expert_bytes, .piece_bytes = size->piece_bytes});
+      load.experts = experts_.get();
     }
-    auto model = load_model(*file_, *ops_, {}, experts_.get());
+    auto model = load_model(*file_, *ops_, {}, load);
     EXPECT_TRUE(model.has_value()) << (model ? "" : model.error().message);
     model_ = *std::move(model);
     auto kv = KvStore::create(model_->kv_spec(dtype), 40, ops_->memory());
@@ -62,6 +63,8 @@ class ForwardModel {
   int64_t vocab() const { return model_->config().vocab_size; }
   KvStore& kv() { return kv_; }
   ExpertStore* experts() { return experts_.get(); }
+  Model& model() { return *model_; }
+  Ops& ops() { return *ops_; }
 
   // One pass over several sequences, each with its tokens, first position and pages. Logits of all
   // rows.

@@ -151,6 +151,18 @@ Status read_mixture(const GgufFile& file, const Keys& keys, ModelConfig& config)
   return {};
 }
 
+// What the file has of the layer that predicts further. Some files count it and have left it out.
+MtpConfig read_mtp(const GgufFile& file, int64_t layer) {
+  const auto has = [&](std::string_view part) {
+    return file.find(fmt::format("blk.{}.nextn.{}.weight", layer, part)) != nullptr;
+  };
+  if (!has("eh_proj")) return {};
+  return {.present = true,
+          .own_embedding = has("embed_tokens"),
+          .own_norm = has("shared_head_norm"),
+          .own_head = has("shared_head_head")};
+}
+
 // What all architectures have.
 Status read_basics(const GgufFile& file, const Keys& keys, ModelConfig& config) {
   MINKE_ASSIGN(config.name, file.model_name());
@@ -225,9 +237,10 @@ Result<ModelConfig> read_deepseek_config(const GgufFile& file) {
   config.rope.pairs = RopePairs::kAdjacent;
   const Keys keys(file, config.architecture);
   MINKE_TRY(read_basics(file, keys, config));
-  // The layer that predicts a second token comes last, and is not one of the model's own.
+  // Layers that predict further tokens come last, and are not the model's own.
   MINKE_ASSIGN(config.extra_layers, keys.count_or("nextn_predict_layers", 0, 0, config.layers - 1));
   config.layers -= config.extra_layers;
+  if (config.extra_layers > 0) config.mtp = read_mtp(file, config.layers);
   LatentConfig& a = config.latent;
   MINKE_ASSIGN(a.q_rank, keys.count_or("attention.q_lora_rank", 0, 0, 1 << 16));
   MINKE_ASSIGN(a.kv_rank, keys.count("attention.kv_lora_rank", 2, 1 << 16));

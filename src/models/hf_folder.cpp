@@ -81,6 +81,7 @@ constexpr Family kFamilies[] = {{"llama", "llama"},           {"qwen2", "qwen2"}
 struct Facts {
   std::string architecture;
   int64_t layers = 0;
+  int64_t mtp_layers = 0;  // behind those
   int64_t heads = 0, kv_heads = 0, head_dim = 0;
   int64_t experts = 0;
   int64_t vocab_size = 0;
@@ -201,7 +202,20 @@ Status write_latent(const Config& config, Keys& keys, Facts& facts) {
   return {};
 }
 
-Result<Facts> write_config(const Config& config, const std::string& name, GgufWriter& writer) {
+// How many layers that predict further tokens the folder has: many leave out what config.json
+// counts.
+Result<int64_t> count_mtp_layers(const Config& config, int64_t layers, const Safetensors& files) {
+  MINKE_ASSIGN(const int64_t told, config.count_or("num_nextn_predict_layers", 0, 0, 100));
+  int64_t count = 0;
+  while (count < told &&
+         files.find(fmt::format("model.layers.{}.eh_proj.weight", layers + count)) != nullptr) {
+    ++count;
+  }
+  return count;
+}
+
+Result<Facts> write_config(const Config& config, const std::string& name, const Safetensors& files,
+                           GgufWriter& writer) {
   const std::string type = config.text("model_type");
   const auto* family = std::ranges::find(kFamilies, type, &Family::model_type);
   if (family == std::end(kFamilies)) {
@@ -225,7 +239,11 @@ Result<Facts> write_config(const Config& config, const std::string& name, GgufWr
   MINKE_ASSIGN(const int64_t context, config.count("max_position_embeddings", 1, 1 << 28));
   MINKE_ASSIGN(const double epsilon, config.number_or("rms_norm_eps", 1e-6));
   facts.tied = config.flag("tie_word_embeddings");
-  keys.set("block_count", facts.layers);
+  if (facts.architecture == "deepseek2") {
+    MINKE_ASSIGN(facts.mtp_layers, count_mtp_layers(config, facts.layers, files));
+  }
+  if (facts.mtp_layers > 0) keys.set("nextn_predict_layers", facts.mtp_layers);
+  keys.set("block_count", facts.layers + facts.mtp_layers);
   keys.set("context_length", context);
   keys.set("embedding_length", dim);
   keys.set("feed_forward_length", ffn);
@@ -444,6 +462,16 @@ constexpr NamePair kBlockNames[] = {
     {"mlp.shared_experts.up_proj.weight", "ffn_up_shexp.weight"},
     {"mlp.shared_experts.down_proj.weight", "ffn_down_shexp.weight"},
 };
+// Of layers that predict further tokens, besides. Embedding and head are the model's own, by the
+// checkpoint's description (README_WEIGHTS.md of DeepSeek V3); the copies of them are left out.
+constexpr NamePair kMtpNames[] = {
+    {"eh_proj.weight", "nextn.eh_proj.weight"},
+    {"enorm.weight", "nextn.enorm.weight"},
+    {"hnorm.weight", "nextn.hnorm.weight"},
+    {"embed_tokens.weight", ""},
+    {"shared_head.norm.weight", "nextn.shared_head_norm.weight"},
+    {"shared_head.head.weight", ""},
+};
 constexpr NamePair kExpertNames[] = {{"gate_proj.weight", "ffn_gate_exps.weight"},
                                      {"up_proj.weight", "ffn_up_exps.weight"},
                                      {"down_proj.weight", "ffn_down_exps.weight"}};
@@ -505,7 +533,7 @@ class Tensors {
     rest.remove_prefix(std::string_view("model.layers.").size());
     const int64_t layer = take_number(rest);
     if (layer < 0) return wrong(name, "has no place in this model");
-    if (layer >= facts_.layers) return {};  // predicts further tokens
+    if (layer >= facts_.layers + facts_.mtp_layers) return {};  // counted by no one
     if (rest.starts_with("mlp.experts.")) {
       rest.remove_prefix(std::string_view("mlp.experts.").size());
       const int64_t expert = take_number(rest);
@@ -517,6 +545,13 @@ class Tensors {
       stack.resize(static_cast<size_t>(facts_.experts));
       MINKE_ASSIGN(stack[static_cast<size_t>(expert)], source_of(name, tensor));
       return {};
+    }
+    if (layer >= facts_.layers) {
+      const auto* extra = std::ranges::find(kMtpNames, rest, &NamePair::hf);
+      if (extra != std::end(kMtpNames)) {
+        if (extra->gguf.empty()) return {};
+        return put(fmt::format("blk.{}.{}", layer, extra->gguf), name, tensor);
+      }
     }
     const auto* known = std::ranges::find(kBlockNames, rest, &NamePair::hf);
     if (known == std::end(kBlockNames)) return wrong(name, "has no place in this model");
@@ -602,12 +637,12 @@ Result<GgufFile> open_hf_folder(const std::string& folder) {
     MINKE_ASSIGN(generation, read_json_object(generation_path));
   }
   GgufWriter writer = GgufWriter::without_file();
-  MINKE_ASSIGN(const Facts facts,
-               write_config(Config(config, config_path), folder_name(folder), writer));
-  MINKE_TRY(write_tokenizer(folder, Config(generation, generation_path), facts, writer));
   // Sources point into the files, which the result keeps: see below.
   MINKE_ASSIGN(Safetensors opened, Safetensors::open_folder(folder));
   const auto files = std::make_shared<Safetensors>(std::move(opened));
+  MINKE_ASSIGN(const Facts facts,
+               write_config(Config(config, config_path), folder_name(folder), *files, writer));
+  MINKE_TRY(write_tokenizer(folder, Config(generation, generation_path), facts, writer));
   MINKE_ASSIGN(auto made, Tensors(folder, facts, *files).all());
   const auto targets = std::make_shared<const std::map<std::string, Target>>(std::move(made));
   for (const auto& [name, target] : *targets) writer.add_tensor(name, target.type, target.shape);

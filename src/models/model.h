@@ -30,6 +30,13 @@ struct LatentConfig {
   float score_scale = 0.0F;
 };
 
+// The first layer behind the model's own, which predicts one token further (models/mtp_layer.h).
+struct MtpConfig {
+  bool present = false;
+  // What it does not share with the model.
+  bool own_embedding = false, own_norm = false, own_head = false;
+};
+
 struct ModelConfig {
   std::string architecture;  // "llama", "qwen2", "qwen3"
   std::string name;          // GgufFile::model_name
@@ -50,9 +57,17 @@ struct ModelConfig {
   RopeSpec rope;
   MixtureConfig mixture;
   LatentConfig latent;
+  MtpConfig mtp;
 
   // Whether it calls what Ops::runs_mixtures() speaks of.
   bool needs_mixtures() const { return latent.kv_rank > 0 || mixture.route.experts > 0; }
+};
+
+// What a pass makes of its rows, and the logits that come of some of them. Empty tensors when the
+// batch was abandoned.
+struct StatesAndLogits {
+  Tensor states;  // [rows, dim], behind the last norm
+  Tensor logits;  // [logit_rows, vocab_size]; empty without logit_rows
 };
 
 class Model {
@@ -63,6 +78,13 @@ class Model {
   // Logits of batch.logit_rows: [logit_rows, vocab_size]. Appends the batch's tokens to `kv`. Gives
   // up within half a layer of batch.abandoned, with an empty tensor.
   virtual Tensor forward(Ops& ops, const Batch& batch, KvStore& kv) = 0;
+  // The same logits, bit for bit, and the states that they come of.
+  virtual StatesAndLogits forward_with_states(Ops& ops, const Batch& batch, KvStore& kv) = 0;
+  // Only where config().mtp is present. Each row's logits predict the token behind the row's own,
+  // from that and `previous` [rows, dim], the state at the position before. Appends to a layer of
+  // `kv` that forward() leaves alone.
+  virtual StatesAndLogits predict_further(Ops& ops, const Batch& batch, const Tensor& previous,
+                                          KvStore& kv) = 0;
   virtual KvSpec kv_spec(KvDtype dtype) const = 0;
   // Every weight once, in the checkpoint's order. The one traversal that loading, saving,
   // optimising, quantising and counting use.

@@ -131,7 +131,7 @@ Status stream_experts(const GgufFile& file, std::span<Weight* const> stacks, Exp
 }
 
 // What some files of deepseek2 have beside what the model reads: a second copy of keys and values,
-// and the layers that predict further tokens.
+// and layers that predict further tokens than are asked for.
 bool is_left_out(const ModelConfig& config, std::string_view name) {
   if (config.latent.kv_rank == 0) return false;
   if (name.ends_with(".attn_kv_b.weight")) return true;
@@ -181,8 +181,9 @@ std::unique_ptr<Model> make_model(const ModelConfig& config) {
   return std::make_unique<Decoder>(config);
 }
 
-Result<PackedSize> packed_size(const GgufFile& file) {
-  MINKE_ASSIGN(const ModelConfig config, read_config(file));
+Result<PackedSize> packed_size(const GgufFile& file, LoadOptions options) {
+  MINKE_ASSIGN(ModelConfig config, read_config(file));
+  if (!options.mtp) config.mtp = {};
   const std::unique_ptr<Model> model = make_model(config);
   PackedSize size;
   uint64_t expert_bytes = 0;  // of the layer under way
@@ -219,8 +220,9 @@ Result<PackedSize> packed_size(const GgufFile& file) {
 
 Result<std::unique_ptr<Model>> load_model(const GgufFile& file, Ops& ops,
                                           const std::function<bool(double)>& progress,
-                                          ExpertStore* experts) {
-  MINKE_ASSIGN(const ModelConfig config, read_config(file));
+                                          LoadOptions options) {
+  MINKE_ASSIGN(ModelConfig config, read_config(file));
+  if (!options.mtp) config.mtp = {};
   if (config.needs_mixtures() && !ops.runs_mixtures()) {
     return fail(
         fmt::format("{}: a model of architecture '{}' does not run on this device; "
@@ -229,7 +231,7 @@ Result<std::unique_ptr<Model>> load_model(const GgufFile& file, Ops& ops,
   }
   std::unique_ptr<Model> model = make_model(config);
   MINKE_TRY(check_all_known(file, *model));
-  ReadAhead read_ahead(file, *model, experts != nullptr);
+  ReadAhead read_ahead(file, *model, options.experts != nullptr);
   std::vector<Weight*> streamed;
   uint64_t done = 0;
   Status status;
@@ -246,7 +248,7 @@ Result<std::unique_ptr<Model>> load_model(const GgufFile& file, Ops& ops,
         return {};
       }
       MINKE_ASSIGN(const GgufTensor* tensor, matching_tensor(file, weight));
-      if (experts != nullptr && weight.routed) {
+      if (options.experts != nullptr && weight.routed) {
         weight.type = tensor->type;
         streamed.push_back(&weight);
         return {};
@@ -287,7 +289,7 @@ Result<std::unique_ptr<Model>> load_model(const GgufFile& file, Ops& ops,
     if (Status intact = file.check_intact(); !intact) status = std::move(intact);
   });
   MINKE_TRY(status);
-  if (experts != nullptr) MINKE_TRY(stream_experts(file, streamed, *experts));
+  if (options.experts != nullptr) MINKE_TRY(stream_experts(file, streamed, *options.experts));
   return model;
 }
 

@@ -22,6 +22,12 @@ Result<ModelConfig> read_config(const GgufFile& file);
 // A model without weights, for an initialiser (training from scratch) to fill.
 std::unique_ptr<Model> make_model(const ModelConfig& config);
 
+struct LoadOptions {
+  bool mtp = false;  // with the layer that predicts further (models/mtp_layer.h), if there is one
+  // Outlives the model: those that routers choose from stay in the file and are read through it.
+  ExpertStore* experts = nullptr;
+};
+
 // Memory that the weights will take once `load_model` has packed them.
 struct PackedSize {
   uint64_t resident = 0;      // of what every token uses
@@ -31,15 +37,14 @@ struct PackedSize {
   size_t piece_bytes = 0;     // ExpertStore's, the largest
   uint64_t all() const { return resident + experts; }
 };
-Result<PackedSize> packed_size(const GgufFile& file);
+Result<PackedSize> packed_size(const GgufFile& file, LoadOptions options = {});
 
 // Loads and packs every weight for `ops`; `file` must outlive the model, which still reads
 // embedding rows from it. The file's pages are given back behind the packing, so that no weight is
 // in memory twice. `progress`, when not empty, is called with a fraction from 0 to 1 on the calling
-// thread; loading ends, with an error, when it says false. With `experts`, which outlives the
-// model, those that routers choose from stay in the file and are read through it.
+// thread; loading ends, with an error, when it says false.
 Result<std::unique_ptr<Model>> load_model(const GgufFile& file, Ops& ops,
                                           const std::function<bool(double)>& progress,
-                                          ExpertStore* experts = nullptr);
+                                          LoadOptions options = {});
 
 }  // namespace minke

@@ -77,7 +77,7 @@ constexpr SynthShape kShapes[] = {
      40.0F,
      0.707F},
     {"deepseek-v3",
-     "671 billion parameters (R1 is the same), 382 GB in Q4_0",
+     "683 billion parameters with its MTP layer (R1 is the same), 389 GB in Q4_0",
      "deepseek2",
      "deepseek-v3",
      61,
@@ -98,7 +98,8 @@ constexpr SynthShape kShapes[] = {
      LatentConfig{
          .q_rank = 1536, .kv_rank = 512, .nope_dim = 128, .rope_dim = 64, .value_dim = 128},
      40.0F,
-     1.0F},
+     1.0F,
+     true},
     {"tiny-qwen3moe", "2.8 million parameters, for tests", "qwen3moe", "qwen2", 2, 256, 4, 2, 64,
      512, 512, 2048, 1e6F, 1e-6F, true, false, true, false,
      MixtureConfig{.route = {.experts = 8, .used = 2, .normalise = true}, .expert_dim = 128}},
@@ -126,7 +127,7 @@ constexpr SynthShape kShapes[] = {
      4.0F,
      0.707F},
     {"tiny-deepseek-v3",
-     "2.5 million parameters, for tests",
+     "3.2 million parameters, for tests",
      "deepseek2",
      "deepseek-v3",
      3,
@@ -156,7 +157,8 @@ constexpr SynthShape kShapes[] = {
                    .has_bias = true},
      LatentConfig{.q_rank = 96, .kv_rank = 128, .nope_dim = 64, .rope_dim = 32, .value_dim = 64},
      4.0F,
-     1.0F},
+     1.0F,
+     true},
 };
 
 // The standard deviation of a matrix is 1/sqrt(inputs): inputs near 1 give outputs near 1.
@@ -217,20 +219,13 @@ class Plan {
     matrix("token_embd.weight", recipe.embedding(shape.tied_embeddings), shape.vocab_size,
            shape.dim);
     if (shape.llama3_rope) vector("rope_freqs.weight", shape.head_dim / 2, 1.0F, 0.0F);
-    for (int64_t i = 0; i < shape.layers; ++i) {
-      layer_ = i;
-      vector(name("attn_norm.weight"), shape.dim, 1.0F, 0.1F);
-      if (shape.latent.kv_rank > 0) {
-        latent_attention(shape, recipe);
-      } else {
-        attention(shape, recipe);
-      }
-      vector(name("ffn_norm.weight"), shape.dim, 1.0F, 0.1F);
-      if (shape.mixture.route.experts > 0 && i >= shape.mixture.dense_layers) {
-        mixture(shape, recipe);
-      } else {
-        network(shape, recipe, "", shape.ffn_dim);
-      }
+    for (layer_ = 0; layer_ < shape.layers; ++layer_) block(shape, recipe);
+    if (shape.mtp) {
+      block(shape, recipe);
+      vector(name("nextn.enorm.weight"), shape.dim, 1.0F, 0.1F);
+      vector(name("nextn.hnorm.weight"), shape.dim, 1.0F, 0.1F);
+      matrix(name("nextn.eh_proj.weight"), recipe.matrix(), shape.dim, 2 * shape.dim);
+      vector(name("nextn.shared_head_norm.weight"), shape.dim, 1.0F, 0.1F);
     }
     vector("output_norm.weight", shape.dim, 1.0F, 0.1F);
     if (!shape.tied_embeddings) {
@@ -242,6 +237,21 @@ class Plan {
 
  private:
   std::string name(std::string_view part) const { return fmt::format("blk.{}.{}", layer_, part); }
+
+  void block(const SynthShape& shape, const Recipe& recipe) {
+    vector(name("attn_norm.weight"), shape.dim, 1.0F, 0.1F);
+    if (shape.latent.kv_rank > 0) {
+      latent_attention(shape, recipe);
+    } else {
+      attention(shape, recipe);
+    }
+    vector(name("ffn_norm.weight"), shape.dim, 1.0F, 0.1F);
+    if (shape.mixture.route.experts > 0 && layer_ >= shape.mixture.dense_layers) {
+      mixture(shape, recipe);
+    } else {
+      network(shape, recipe, "", shape.ffn_dim);
+    }
+  }
 
   void attention(const SynthShape& shape, const Recipe& recipe) {
     const int64_t q_dim = shape.heads * shape.head_dim;
@@ -418,7 +428,8 @@ void write_metadata(GgufWriter& writer, const SynthShape& shape, const SynthSpec
   writer.set_text("general.name",
                   fmt::format("{} (random weights, seed {})", shape.name, spec.seed));
   writer.set_uint32("general.quantization_version", 2);
-  set("block_count", shape.layers);
+  set("block_count", shape.layers + (shape.mtp ? 1 : 0));
+  if (shape.mtp) set("nextn_predict_layers", 1);
   set("context_length", shape.context_max);
   set("embedding_length", shape.dim);
   set("feed_forward_length", shape.ffn_dim);

@@ -44,6 +44,7 @@ struct SynthShape {
   LatentConfig latent = {};
   float yarn_factor = 1.0F;  // of the 4,096 tokens that DeepSeek began with
   float yarn_mscale = 0.0F;
+  bool mtp = false;  // with the layer that predicts further (models/mtp_layer.h)
 };
 
 std::span<const SynthShape> synth_shapes();
