@@ -63,7 +63,8 @@ class Bench : public Command {
                 "Measures how fast a model reads prompts and writes answers, and with each row how "
                 "fast the machine reads memory and multiplies at that moment. The share is of the "
                 "physical limit: the larger of bytes over bandwidth and operations over peak. "
-                "Rows: {}; the last two only when they are chosen.",
+                "Rows: {}; those of speculation only when they are chosen, and those of drafts "
+                "only where a model guesses.",
                 rows),
             .examples = {{"minke bench model.gguf", "every row, as a table"},
                          {"minke bench model.gguf --rows decode,prefill-512 --json",
@@ -76,7 +77,7 @@ class Bench : public Command {
         ->positional("MODEL", ValueKind::kModel, "A GGUF file or a name of the catalogue", &model_)
         .default_text = kDefaultModelWords;
     options->text("--rows", "NAMES", "The rows to measure, with commas between them", &rows_)
-        .default_text = "all but the speculate rows";
+        .default_text = "all but those of speculation";
     options->flag("--peaks", "Measure the machine alone, without a model", &peaks_only_);
     options->flag("--json", "Print {\"machine\", \"rows\", \"load_s\", \"peak_memory_bytes\"}",
                   &json_);
@@ -237,8 +238,7 @@ class Bench : public Command {
         break;
       }
       case BenchRow::Kind::kSpeculate: {
-        MINKE_ASSIGN(result.speculation,
-                     measure_speculation(engine, row.name == "speculate-repeat"));
+        MINKE_ASSIGN(result.speculation, measure_speculation(engine, row));
         result.speed.tokens_per_s = result.speculation->tokens_per_s;
         break;
       }

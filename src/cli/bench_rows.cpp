@@ -18,16 +18,22 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 using Kind = BenchRow::Kind;
+using enum SpeculateWith;
 
-constexpr std::array<BenchRow, 9> kRows = {{{"prefill-128", Kind::kPrefill, 128, 1},
-                                            {"prefill-512", Kind::kPrefill, 512, 1},
-                                            {"prefill-4096", Kind::kPrefill, 4096, 1},
-                                            {"decode", Kind::kDecode, 4, 1},
-                                            {"decode-at-4096", Kind::kDecode, 4096, 1},
-                                            {"batch-8", Kind::kDecode, 4, 8},
-                                            {"batch-32", Kind::kDecode, 4, 32},
-                                            {"speculate-repeat", Kind::kSpeculate, 0, 1},
-                                            {"speculate-new", Kind::kSpeculate, 0, 1}}};
+constexpr std::array<BenchRow, 13> kRows = {
+    {{"prefill-128", Kind::kPrefill, 128, 1},
+     {"prefill-512", Kind::kPrefill, 512, 1},
+     {"prefill-4096", Kind::kPrefill, 4096, 1},
+     {"decode", Kind::kDecode, 4, 1},
+     {"decode-at-4096", Kind::kDecode, 4096, 1},
+     {"batch-8", Kind::kDecode, 4, 8},
+     {"batch-32", Kind::kDecode, 4, 32},
+     {"speculate-repeat", Kind::kSpeculate, 0, 1},
+     {"speculate-new", Kind::kSpeculate, 0, 1},
+     {"draft-story", Kind::kSpeculate, 0, 1, kModel, 0},
+     {"draft-story-0.6", Kind::kSpeculate, 0, 1, kModel, 0.6},
+     {"draft-code", Kind::kSpeculate, 0, 1, kModel, 0},
+     {"draft-code-0.6", Kind::kSpeculate, 0, 1, kModel, 0.6}}};
 
 // A row of answers is measured for about this long, and for at least so many tokens a sequence.
 constexpr double kDecodeSeconds = 4;
@@ -106,6 +112,9 @@ constexpr std::string_view kRepeatTask =
     "Repeat the following program exactly as it stands, with every line of it, and write nothing "
     "else.\n\n";
 constexpr std::string_view kNewTask = "Tell a long story about a lighthouse keeper and the sea.";
+constexpr std::string_view kCodeTask =
+    "Write a Python class for a binary search tree with insert, delete, find, an iterator and "
+    "tests.";
 
 std::string program_to_repeat() {
   std::string out = "```python\n";
@@ -118,18 +127,31 @@ std::string program_to_repeat() {
   return out + "```";
 }
 
+struct SpeculationTask {
+  std::string prompt;
+  int64_t tokens_max = 0;
+};
+SpeculationTask task_of(const BenchRow& row) {
+  if (row.name == "speculate-repeat") {
+    return {std::string(kRepeatTask) + program_to_repeat(), 384};
+  }
+  return {std::string(row.name.starts_with("draft-code") ? kCodeTask : kNewTask), 128};
+}
+
 struct OneSpeculation {
   double tokens_per_s = 0;
   int64_t drafted = 0, accepted = 0;
+  std::vector<int32_t> tokens;
 };
-Result<OneSpeculation> run_speculation(LocalEngine& engine, bool repeating, bool speculate) {
+Result<OneSpeculation> run_speculation(LocalEngine& engine, const BenchRow& row, bool speculate) {
+  const SpeculationTask task = task_of(row);
   SamplingOptions sampling = engine.default_sampling();
-  sampling.temperature = 0;
-  sampling.tokens_max = repeating ? 384 : 128;
+  sampling.temperature = row.temperature;
+  sampling.seed = 1;
+  sampling.tokens_max = task.tokens_max;
   sampling.speculate = speculate;
-  const std::string prompt =
-      repeating ? std::string(kRepeatTask) + program_to_repeat() : std::string(kNewTask);
-  MINKE_ASSIGN(const Answer answer, engine.chat({{"user", prompt, ""}}, sampling, {}));
+  sampling.speculate_with = row.with;
+  MINKE_ASSIGN(Answer answer, engine.chat({{"user", task.prompt, ""}}, sampling, {}));
   if (answer.usage.answer_tokens < 8) {
     return fail(
         "the model ends its answer after a few tokens, so there is nothing to speculate on: these "
@@ -137,7 +159,7 @@ Result<OneSpeculation> run_speculation(LocalEngine& engine, bool repeating, bool
   }
   return OneSpeculation{
       static_cast<double>(answer.usage.answer_tokens - 1) / answer.usage.answer_seconds,
-      answer.usage.drafted_tokens, answer.usage.accepted_tokens};
+      answer.usage.drafted_tokens, answer.usage.accepted_tokens, std::move(answer.tokens)};
 }
 
 }  // namespace
@@ -190,13 +212,25 @@ Result<Speed> measure_decode(LocalEngine& engine, const BenchRow& row, uint64_t 
                static_cast<double>(row.prompt_tokens) + mean_tokens / 2};
 }
 
-Result<SpeculationSpeed> measure_speculation(LocalEngine& engine, bool repeating) {
+Result<SpeculationSpeed> measure_speculation(LocalEngine& engine, const BenchRow& row) {
+  if (row.with == kModel && engine.draft_kind() == DraftKind::kNone) {
+    return misuse(
+        fmt::format("{} needs a model that guesses: a smaller one with --draft-model, or a file "
+                    "with an MTP layer, as DeepSeek V3 and R1 have",
+                    row.name));
+  }
   // The first answer reads the prompt and warms up; then in turn, A B A B.
-  MINKE_TRY(run_speculation(engine, repeating, true));
+  MINKE_TRY(run_speculation(engine, row, true));
   SpeculationSpeed out;
   for (int turn = 0; turn < 2; ++turn) {
-    MINKE_ASSIGN(const OneSpeculation plain, run_speculation(engine, repeating, false));
-    MINKE_ASSIGN(const OneSpeculation with, run_speculation(engine, repeating, true));
+    MINKE_ASSIGN(const OneSpeculation plain, run_speculation(engine, row, false));
+    MINKE_ASSIGN(const OneSpeculation with, run_speculation(engine, row, true));
+    if (plain.tokens != with.tokens) {
+      return fail(
+          fmt::format("{}: the answers with and without speculation differ; this is a bug "
+                      "of minke",
+                      row.name));
+    }
     out.plain_tokens_per_s += plain.tokens_per_s / 2;
     out.tokens_per_s += with.tokens_per_s / 2;
     out.drafted += with.drafted;

@@ -20,6 +20,9 @@ struct BenchRow {
   enum class Kind : uint8_t { kPrefill, kDecode, kSpeculate } kind;
   int64_t prompt_tokens;  // read before the first answer token
   int64_t sequences;
+  // Of kSpeculate.
+  SpeculateWith with = SpeculateWith::kAny;
+  double temperature = 0;
 };
 std::span<const BenchRow> bench_rows();
 // The longest answer of a row.
@@ -40,7 +43,8 @@ struct SpeculationSpeed {
   int64_t drafted = 0, accepted = 0;
 };
 // An answer that repeats the prompt, or one that does not: with and without speculation, in turn.
-Result<SpeculationSpeed> measure_speculation(LocalEngine& engine, bool repeating);
+// Fails when the two answers are not the same.
+Result<SpeculationSpeed> measure_speculation(LocalEngine& engine, const BenchRow& row);
 
 // The least time for the tokens of a row, a token.
 Limit row_limit(const BenchRow& row, const ModelCost& cost, const Speed& speed, int64_t chunk,

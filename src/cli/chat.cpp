@@ -346,7 +346,7 @@ void Conversation::show() const {
       options.presence_penalty, options.frequency_penalty,
       sampling_.seed ? fmt::format("{}", *sampling_.seed) : "at random",
       options.tokens_max < 0 ? "none" : fmt::format("{}", options.tokens_max),
-      options.speculate ? "on" : "off", flags_.think.value_or("show"),
+      sampling_.speculate.value_or("on"), flags_.think.value_or("show"),
       options.think_budget < 0 ? "none" : fmt::format("{}", options.think_budget));
   for (const std::string& text : options.stop) {
     out += fmt::format("  stop \"{}\"\n", printable(text));
@@ -515,6 +515,11 @@ Result<std::shared_ptr<LocalEngine>> load_engine(EngineFlags flags, const ChatFl
         memory.expert_cache > 0 ? words(memory.expert_cache) + " of experts, " : "",
         words(memory.kv_cache), with_commas(memory.kv_cache_tokens), words(memory.activations),
         words(memory.budget)));
+    if (engine->draft_kind() == DraftKind::kMtp) {
+      console->note("the model's own layer guesses ahead (--mtp)\n");
+    } else if (engine->draft_kind() == DraftKind::kModel) {
+      console->note(fmt::format("{} guesses ahead\n", *flags.draft_model));
+    }
   }
   return engine;
 }

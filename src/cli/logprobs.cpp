@@ -43,7 +43,7 @@ class Logprobs : public Command {
                   "Print {\"ids\": [...], \"logprobs\": [null, ...], \"top\": [null, [[id, "
                   "logprob], ...], ...]}",
                   &json_);
-    engine_flags_.declare(options);
+    engine_flags_.declare_for_reading(options);
   }
 
   Status run(Console* console) override {

@@ -37,6 +37,22 @@ bool looks_like_model(const std::string& word) {
 }
 
 void EngineFlags::declare(OptionList* options) {
+  declare_for_reading(options);
+  writes = true;
+  options
+      ->text("--draft-model", "MODEL",
+             "A smaller model of the same vocabulary, which guesses ahead", &draft_model)
+      .kind = ValueKind::kModel;
+  options
+      ->choice("--mtp", "Load the layer of DeepSeek V3 and R1 that guesses ahead", {"on", "off"},
+               &mtp)
+      .default_text = "on, where memory has room for it";
+  options->integer("--draft-tokens", "Guesses by either at each step", {0, 32}, &draft_tokens)
+      .default_text = "as many as pay";
+}
+
+void EngineFlags::declare_for_reading(OptionList* options) {
+  writes = false;
   options->group("Loading");
   options
       ->choice("--device", "Run on the processor or on a GPU; the answers are the same",
@@ -69,6 +85,8 @@ EngineOptions EngineFlags::engine_options(std::string path) const {
   options.kv = kv == "q8" ? KvFormat::kQ8 : KvFormat::kBf16;
   options.chat_template = chat_template;
   if (prefill_chunk) options.prefill_chunk = *prefill_chunk;
+  options.mtp = writes && mtp != "off";
+  options.draft_tokens = draft_tokens.value_or(-1);
   if (device == "cpu") options.device = Device::kCpu;
   if (device == "cuda") options.device = Device::kCuda;
   return options;
@@ -106,8 +124,11 @@ void SamplingFlags::declare(OptionList* options) {
     return {};
   };
   options
-      ->choice("--speculate", "Speculation by look-up; it never changes the answer", {"on", "off"},
-               &speculate)
+      ->choice(
+          "--speculate",
+          "Guess ahead, by earlier text (lookup), a model, or what pays (on); it never changes "
+          "the answer",
+          {"on", "off", "lookup", "model"}, &speculate)
       .default_text = "on";
 }
 
@@ -138,7 +159,9 @@ SamplingOptions SamplingFlags::sampling(const SamplingOptions& recommended) cons
   if (tokens_max) out.tokens_max = *tokens_max;
   if (think_budget) out.think_budget = *think_budget;
   out.stop = stop;
-  out.speculate = speculate.value_or("on") == "on";
+  out.speculate = speculate != "off";
+  if (speculate == "lookup") out.speculate_with = SpeculateWith::kLookup;
+  if (speculate == "model") out.speculate_with = SpeculateWith::kModel;
   if (seed) out.seed = seed;
   return out;
 }

@@ -20,7 +20,8 @@ Result<std::string> model_path(const std::optional<std::string>& name);
 // something written like one.
 bool looks_like_model(const std::string& word);
 
-// --device --threads --ctx --memory --kv --prefill-chunk
+// --device --threads --ctx --memory --kv --prefill-chunk, and for verbs that write --draft-model
+// --draft-tokens --mtp.
 struct EngineFlags {
   std::optional<int64_t> threads;
   std::optional<int64_t> context;
@@ -28,9 +29,16 @@ struct EngineFlags {
   std::optional<uint64_t> memory;
   std::optional<std::string> device;
   std::optional<std::string> kv;
+  std::optional<std::string> draft_model;  // as it was named
+  std::optional<int64_t> draft_tokens;
+  std::optional<std::string> mtp;
+  bool writes = true;
   std::string chat_template;  // its text; empty: the model's own. Not an option of its own here
 
   void declare(OptionList* options);
+  // Of a verb that only reads: nothing to guess.
+  void declare_for_reading(OptionList* options);
+  // All but the draft model, which has to be found first (load_local_engine).
   EngineOptions engine_options(std::string path) const;
 };
 

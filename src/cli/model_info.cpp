@@ -31,10 +31,19 @@ std::string file_type_name(int64_t number) {
   return "";
 }
 
+// Whether a tensor is of the layers that predict further, which come last.
+bool is_mtp(std::string_view name, const ModelInfo& info) {
+  for (int64_t layer = info.layers; layer < info.layers + info.mtp_layers; ++layer) {
+    if (name.starts_with(fmt::format("blk.{}.", layer))) return true;
+  }
+  return false;
+}
+
 void add_tensors(const GgufFile& file, ModelInfo* info) {
   std::map<std::string, uint64_t> bytes;
   for (const GgufTensor& tensor : file.tensors()) {
     info->parameters += tensor.shape.count();
+    if (is_mtp(tensor.name, *info)) info->mtp_parameters += tensor.shape.count();
     info->tensor_bytes += tensor.bytes;
     if (tensor.name.ends_with("_exps.weight")) info->expert_bytes += tensor.bytes;
     bytes[quant_name(tensor.type)] += tensor.bytes;
@@ -63,6 +72,8 @@ Result<ModelInfo> model_info(const GgufFile& file) {
   MINKE_ASSIGN(info.name, file.model_name());
   MINKE_ASSIGN(info.licence, file.text_or("general.license", ""));
   MINKE_ASSIGN(info.layers, file.integer_or(prefix + "block_count", 0));
+  MINKE_ASSIGN(info.mtp_layers, file.integer_or(prefix + "nextn_predict_layers", 0));
+  info.layers -= info.mtp_layers;
   MINKE_ASSIGN(info.dim, file.integer_or(prefix + "embedding_length", 0));
   MINKE_ASSIGN(info.heads, largest(file, prefix + "attention.head_count", 0));
   MINKE_ASSIGN(info.kv_heads, largest(file, prefix + "attention.head_count_kv", info.heads));

@@ -16,6 +16,8 @@ struct ModelInfo {
   std::string licence;
   int64_t parameters = 0;
   int64_t layers = 0;
+  int64_t mtp_layers = 0;      // behind those, to predict further tokens
+  int64_t mtp_parameters = 0;  // of these
   int64_t dim = 0;
   int64_t heads = 0;
   int64_t kv_heads = 0;

@@ -38,7 +38,7 @@ class Perplexity : public Command {
         ->integer("--windows", "Use only the first N windows", {1, int64_t{1} << 40}, &windows_max_)
         .default_text = "all";
     options->flag("--json", "Print {\"perplexity\": x, \"stderr\": x, \"tokens\": n}", &json_);
-    engine_flags_.declare(options);
+    engine_flags_.declare_for_reading(options);
     options->describe("--ctx", "Tokens of a window", "512");
   }
 

@@ -61,6 +61,9 @@ Result<std::shared_ptr<LocalEngine>> load_local_engine(const EngineFlags& flags,
                     *flags.threads, processors, processors == 1 ? "" : "s"));
   }
   EngineOptions options = flags.engine_options(std::move(path));
+  if (flags.draft_model) {
+    MINKE_ASSIGN(options.draft_model, model_path(flags.draft_model));
+  }
   ProgressBar bar(console);
   options.progress = [&bar](std::string_view what, double fraction) { bar.update(what, fraction); };
   Result<std::shared_ptr<LocalEngine>> engine = LocalEngine::load(std::move(options));

@@ -173,6 +173,10 @@ class Show : public Command {
       line("experts",
            fmt::format("{} of {}, {} a token", info.experts, info.expert_dim, info.experts_used));
     }
+    if (info.mtp_parameters > 0) {
+      line("MTP", fmt::format("a layer of {} parameters{} that guesses ahead",
+                              with_commas(info.mtp_parameters), in_words(info.mtp_parameters)));
+    }
     line("tokenizer",
          fmt::format("{}, {} tokens", printable(info.tokenizer), with_commas(info.vocabulary)));
     line("template",
@@ -256,6 +260,7 @@ class Show : public Command {
                 {"bytes_by_type", types},
                 {"context", info.context},
                 {"layers", info.layers},
+                {"mtp_parameters", info.mtp_parameters},
                 {"dim", info.dim},
                 {"heads", info.heads},
                 {"kv_heads", info.kv_heads},
