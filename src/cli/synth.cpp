@@ -44,7 +44,9 @@ class Synth : public Command {
     quant.required = true;
     options->positional("OUT", ValueKind::kFile, "The file to write", &out_).required = true;
     options->unsigned_integer("--seed", "Other weights", &seed_).default_text = "1";
-    options->integer("--layers", "So many layers, the first of the model's", {1, 1000}, &layers_)
+    options
+        ->integer("--layers", "So many layers, the first of the model's, and no MTP layer",
+                  {1, 1000}, &layers_)
         .default_text = "all";
     options->flag("--force", "Write over a file that exists", &force_);
     options->flag("--json", "Print {\"path\", \"bytes\", \"parameters\"}", &json_);

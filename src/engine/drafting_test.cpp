@@ -8,6 +8,7 @@
 #include <cstring>
 #include <filesystem>
 #include <map>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -167,9 +168,11 @@ TEST_F(OwnDrafter, EveryGuessIsRightInCrowdsAndWithHardlyAnyPages) {
                                  .tokens_max = 60 + i}));
     }
     for (auto& one : all) {
-      expect_all_right(one.get().usage, std::to_string(pages) + " pages");
+      const Usage usage = one.get().usage;
+      // Without a page at hand there is no guess.
+      EXPECT_TRUE(pages < 64 || usage.drafted_tokens > usage.answer_tokens / 2);
+      EXPECT_EQ(usage.accepted_tokens, usage.drafted_tokens) << pages << " pages";
     }
-    EXPECT_TRUE(pages == 64 || rig.loop().stats().preemptions > 0);
   }
 }
 
@@ -275,6 +278,76 @@ void expect_all_right(Half half, int64_t draft_tokens) {
     }
   }
   std::filesystem::remove(path);
+}
+
+// The layer's first guesses behind every prefix of a text, from a pass over all of it at once.
+std::vector<int32_t> guesses_at_once(Ops& ops, Model& model, const std::vector<int32_t>& tokens,
+                                     const SamplerOptions& sampling) {
+  KvStore kv = KvStore::create(model.kv_spec(KvDtype::kBF16), 4).value();
+  const std::vector<int32_t> pages = {2, 0, 3, 1};
+  Batch batch;
+  batch.tokens = tokens;
+  batch.sequences.push_back({.row_count = std::ssize(tokens), .pages = pages});
+  for (int32_t i = 0; i < std::ssize(tokens); ++i) {
+    batch.positions.push_back(i);
+    batch.logit_rows.push_back(i);
+  }
+  const Tensor states = model.forward_with_states(ops, batch, kv).states;
+  const Tensor previous = ops.empty({states.rows(), states.dim()});
+  std::copy_n(states.row(0), states.dim(), previous.row(0));
+  std::copy_n(states.row(0), (states.rows() - 1) * states.dim(), previous.row(1));
+  const Tensor logits = model.predict_further(ops, batch, previous, kv).logits;
+  Sampler sampler;
+  std::vector<int32_t> guesses;
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    const std::span row(logits.row(static_cast<int64_t>(i)), static_cast<size_t>(logits.dim()));
+    guesses.push_back(sampler.sample(row, std::span(tokens).first(i + 1), sampling).value());
+  }
+  return guesses;
+}
+
+TEST(MtpDrafter, GuessesTheSameHoweverTheTextWasRead) {
+  const auto file =
+      GgufFile::open(std::string(MINKE_SOURCE_DIR) + "/tests/golden/tiny/deepseek-v3-mtp.gguf");
+  const auto ops = CpuOps::create(1).value();
+  const auto model = load_model(*file, *ops, {}, {.mtp = true}).value();
+  std::vector<int32_t> tokens(150);
+  std::mt19937 random(3);
+  for (int32_t& token : tokens) token = static_cast<int32_t>(random() % kVocab);
+  const SamplerOptions sampling = {.temperature = 0.9, .seed = 4};
+  const std::vector<int32_t> want = guesses_at_once(*ops, *model, tokens, sampling);
+  const std::vector<int32_t> pages = {1, 4, 0};
+  for (const size_t chunk : {1, 7, 64, 149}) {
+    ModelRunner runner(*ops, *model, KvStore::create(model->kv_spec(KvDtype::kBF16), 5).value(),
+                       {});
+    DraftModel& drafter = *runner.draft_model();
+    size_t right = 0;
+    size_t asked = 0;
+    for (size_t at = 0; at + chunk < tokens.size(); at += chunk) {
+      Batch batch;
+      batch.tokens.assign(tokens.begin() + static_cast<long>(at),
+                          tokens.begin() + static_cast<long>(at + chunk));
+      for (size_t i = 0; i < chunk; ++i) batch.positions.push_back(static_cast<int32_t>(at + i));
+      batch.sequences.push_back({.row_count = static_cast<int64_t>(chunk),
+                                 .first_position = static_cast<int64_t>(at),
+                                 .pages = pages});
+      ASSERT_TRUE(runner.run(batch));
+      const size_t size = at + chunk + 1;
+      drafter.settle(pages, static_cast<int64_t>(size) - 1);
+      // Guesses of a step are void in the next: three of them must leave nothing behind.
+      std::vector<DraftRequest> requests = {{.tokens = std::span(tokens).first(size),
+                                             .pages = pages,
+                                             .sampling = sampling,
+                                             .count = 3}};
+      if (size + 3 > 3 * kKvPageTokens) break;
+      drafter.draft(requests);
+      ASSERT_EQ(requests[0].guesses.size(), 3u);
+      ++asked;
+      right += requests[0].guesses[0] == want[size - 1];
+    }
+    EXPECT_GT(asked, 0u);
+    EXPECT_EQ(right, asked) << "chunks of " << chunk;
+  }
 }
 
 TEST(MtpDrafter, ReadsTheLastTokenAndItsOwnGuesses) { expect_all_right(Half::kEmbedding, 3); }

@@ -253,17 +253,10 @@ Status Loop::start(Message& message) {
   return {};
 }
 
-void Loop::draft(StepPlan& plan) {
-  if (plan.drafts.empty()) return;
-  const Clock::time_point before = Clock::now();
-  runner_->draft_model()->draft(plan.drafts);
-  counted_.draft_seconds += seconds_between(before, Clock::now());
-}
-
 void Loop::step() {
   StepPlan plan = scheduler_.plan();
   runner_->apply(plan.actions);
-  draft(plan);
+  if (!plan.drafts.empty()) runner_->draft_model()->draft(plan.drafts);
   scheduler_.lay_out(plan);
   if (plan.empty()) return;
   begin_step(plan);

@@ -102,7 +102,6 @@ struct LoopStats {
   int32_t pages = 0;
   int32_t pages_cached = 0;
   double run_seconds = 0;     // in StepRunner::run
-  double draft_seconds = 0;   // in DraftModel::draft
   double sample_seconds = 0;  // in the sampler and the callbacks
 };
 
@@ -144,7 +143,6 @@ class Loop {
   Status start(Message& message);
   Status check(const LoopRequest& request) const;
   void step();
-  void draft(StepPlan& plan);
   void begin_step(const StepPlan& plan);
   bool end_step();
   void reconsider_step();

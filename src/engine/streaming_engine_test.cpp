@@ -33,6 +33,7 @@ class StreamingEngine : public ::testing::Test {
     options.threads = 2;
     options.context_tokens = 256;
     options.memory_bytes = memory_bytes;
+    options.mtp = false;
     return options;
   }
   // In memory with room to spare, or with 3 MiB less than that takes.
@@ -57,6 +58,32 @@ SamplingOptions seeded(double temperature, bool speculate) {
   sampling.temperature = temperature;
   sampling.speculate = speculate;
   return sampling;
+}
+
+// The layer that guesses ahead goes before experts do; where experts have to go as well, it comes
+// back, with its own among them.
+TEST_F(StreamingEngine, TheLayerThatGuessesStreamsToo) {
+  const auto without = whole();
+  const MemoryReport all = without->memory();
+  const uint64_t needed = all.weights + all.activations + 256 * all.kv_token_bytes;
+  EngineOptions guessing = options(needed + kMiB / 2);
+  guessing.mtp = true;
+  guessing.draft_tokens = 2;
+  const auto dropped = *LocalEngine::load(guessing);
+  EXPECT_EQ(dropped->draft_kind(), DraftKind::kNone);
+  EXPECT_EQ(dropped->memory().experts, 0);
+  guessing.memory_bytes = needed - 2 * kMiB;
+  const auto streamed = *LocalEngine::load(guessing);
+  EXPECT_EQ(streamed->draft_kind(), DraftKind::kMtp);
+  EXPECT_EQ(streamed->memory().experts, 48);
+  EXPECT_LT(streamed->memory().experts_cached, 48);
+  for (const double temperature : {0.0, 0.6}) {
+    const auto want = without->complete("one two three", seeded(temperature, false), {});
+    const auto got = streamed->complete("one two three", seeded(temperature, true), {});
+    ASSERT_TRUE(want && got);
+    EXPECT_EQ(got->tokens, want->tokens);
+    EXPECT_GT(got->usage.drafted_tokens, 0);
+  }
 }
 
 TEST_F(StreamingEngine, AnswersAsAnEngineInMemory) {

@@ -127,7 +127,7 @@ constexpr SynthShape kShapes[] = {
      4.0F,
      0.707F},
     {"tiny-deepseek-v3",
-     "3.2 million parameters, for tests",
+     "4.2 million parameters, for tests",
      "deepseek2",
      "deepseek-v3",
      3,
@@ -495,7 +495,10 @@ Status write_synth(const SynthSpec& spec, const std::string& path,
     return misuse(fmt::format("{} layers of {} were asked for, which has {}: give 1 to {}",
                               spec.layers, shape.name, shape.layers, shape.layers));
   }
-  if (spec.layers > 0) shape.layers = spec.layers;
+  if (spec.layers > 0) {
+    shape.layers = spec.layers;
+    shape.mtp = false;
+  }
   const Plan plan(shape, recipe);
 
   MINKE_ASSIGN(GgufWriter writer, GgufWriter::create(path));

@@ -58,7 +58,7 @@ struct SynthSpec {
   std::string shape;
   std::string quant;
   uint64_t seed = 1;
-  int64_t layers = 0;  // 0: as many as the shape's
+  int64_t layers = 0;  // 0: as many as the shape's; else without an MTP layer
 };
 
 // Writes the file to `path`. `progress`, when not empty, is called with a fraction from 0 to 1, and
