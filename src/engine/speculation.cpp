@@ -91,7 +91,10 @@ Speculation::Choice Speculation::model_choice(const StepCost& cost, std::span<co
 Speculation::Choice Speculation::choose(const StepCost& cost, std::span<const int32_t> tokens,
                                         std::span<const int32_t> pages, const Step& step) {
   const DraftLength length = lookup_length(cost, tokens, step);
-  choice_ = model_choice(cost, tokens, pages, step, length.gain);
+  // Look-up must be as sure of a token as the model is. Its guesses cost so little that they
+  // promise to pay when one in seven is right, but they take the place of better ones.
+  const bool sure = guess_.acceptance >= acceptance_.chance();
+  choice_ = model_choice(cost, tokens, pages, step, sure ? length.gain : 1.0);
   if (choice_.kind == DraftKind::kNone && length.count > 0) {
     choice_ = {.kind = DraftKind::kLookup,
                .count = length.count,
