@@ -53,13 +53,14 @@ KvPool::~KvPool() {
 }
 
 void KvPool::enlist(KvNode& node) {
-  if (node.users == 0 && node.children.empty()) evictable_.emplace(node.last_used, &node);
+  if (node.users == 0 && node.children.empty()) evictable_.insert(rank(node));
 }
 
-void KvPool::delist(KvNode& node) { evictable_.erase({node.last_used, &node}); }
+void KvPool::delist(KvNode& node) { evictable_.erase(rank(node)); }
 
-void KvPool::hold(KvNode& node) {
+void KvPool::hold(KvNode& node, bool is_ahead) {
   delist(node);
+  if (!is_ahead) node.is_ahead = false;
   if (node.users == 0) --unused_;
   ++node.users;
   node.last_used = ++clock_;
@@ -75,23 +76,22 @@ void KvPool::release(KvNode& node) {
   }
 }
 
-KvNode& KvPool::insert(KvNode& parent, std::span<const int32_t> tokens, int32_t page,
-                       int32_t users) {
+// The next page of the sequence as a node, which the sequence holds.
+KvNode& KvPool::insert(KvNode& parent, std::span<const int32_t> tokens,
+                       const KvSequence& sequence) {
   CHECK_LE(tokens.size(), static_cast<size_t>(kKvPageTokens));
   if (&parent != &root_) delist(parent);
   auto node = std::make_unique<KvNode>();
   node->parent = &parent;
   std::ranges::copy(tokens, node->tokens.begin());
   node->count = static_cast<int32_t>(tokens.size());
-  node->page = page;
-  node->users = users;
+  node->page = sequence.pages_[sequence.nodes_.size()];
+  node->users = 1;
   node->last_used = ++clock_;
+  node->is_ahead = sequence.is_ahead_;
   ++nodes_;
-  if (users == 0) ++unused_;
   parent.children.push_back(std::move(node));
-  KvNode& inserted = *parent.children.back();
-  enlist(inserted);
-  return inserted;
+  return *parent.children.back();
 }
 
 // Takes a leaf that nobody holds out of the tree; its page is the caller's.
@@ -112,7 +112,7 @@ void KvPool::remove(KvNode& node) {
 int32_t KvPool::take_page() {
   if (free_.empty()) {
     if (evictable_.empty()) return -1;
-    KvNode& oldest = *evictable_.begin()->second;
+    KvNode& oldest = *std::get<KvNode*>(*evictable_.begin());
     const int32_t page = oldest.page;
     remove(oldest);
     ++evictions_;
@@ -141,8 +141,9 @@ KvPool::Match KvPool::match(std::span<const int32_t> tokens) const {
 }
 
 KvSequence KvPool::open(std::span<const int32_t> tokens, int64_t reuse_max, int64_t& reused,
-                        std::vector<PageAction>& actions) {
+                        std::vector<PageAction>& actions, bool is_ahead) {
   KvSequence sequence;
+  sequence.is_ahead_ = is_ahead;
   reused = 0;
   tokens =
       tokens.first(std::min(tokens.size(), static_cast<size_t>(std::max<int64_t>(reuse_max, 0))));
@@ -151,7 +152,7 @@ KvSequence KvPool::open(std::span<const int32_t> tokens, int64_t reuse_max, int6
     const auto [child, length] = best_child(last_node(sequence), rest);
     if (length == 0) return sequence;
     if (length == kKvPageTokens) {
-      hold(*child);
+      hold(*child, is_ahead);
       sequence.nodes_.push_back(child);
       sequence.pages_.push_back(child->page);
       reused += length;
@@ -159,14 +160,15 @@ KvSequence KvPool::open(std::span<const int32_t> tokens, int64_t reuse_max, int6
     }
     // Part of a page. A leaf that nobody holds and that ends where we diverge is simply continued;
     // anything else is copied, and stays for others.
-    if (child->users == 0 && child->children.empty() && length == child->count) {
+    const bool is_ours = child->is_ahead || !is_ahead;
+    if (is_ours && child->users == 0 && child->children.empty() && length == child->count) {
       const int32_t page = child->page;
       remove(*child);
       sequence.pages_.push_back(page);
       reused += length;
       return sequence;
     }
-    hold(*child);  // so that it is not the page that is evicted to make room for its own copy
+    hold(*child, true);  // or it might be evicted to make room for its own copy
     const int32_t copy = take_page();
     release(*child);
     if (copy < 0) return sequence;
@@ -192,12 +194,13 @@ bool KvPool::grow(KvSequence& sequence, int64_t tokens, std::vector<PageAction>&
 }
 
 // Cached leaves under `parent` that say nothing which `tokens` does not say.
-void KvPool::drop_covered_leaves(KvNode& parent, std::span<const int32_t> tokens) {
+void KvPool::drop_covered_leaves(KvNode& parent, std::span<const int32_t> tokens, bool is_ahead) {
   for (size_t i = parent.children.size(); i-- > 0;) {
     KvNode& child = *parent.children[i];
     if (child.full() || child.users > 0 || child.count > static_cast<int64_t>(tokens.size())) {
       continue;
     }
+    if (is_ahead && !child.is_ahead) continue;  // that one stays longer
     if (common_prefix(tokens_of(child), tokens) != child.count) continue;
     free_.push_back(child.page);
     remove(child);
@@ -211,7 +214,7 @@ void KvPool::publish_full_page(KvSequence& sequence, std::span<const int32_t> to
   KvNode& parent = last_node(sequence);
   const auto [child, length] = best_child(parent, tokens);
   if (length == kKvPageTokens) {
-    hold(*child);
+    hold(*child, sequence.is_ahead_);
     free_.push_back(sequence.pages_[index]);
     sequence.pages_[index] = child->page;
     if (sequence.tail_ != nullptr) {
@@ -230,9 +233,9 @@ void KvPool::publish_full_page(KvSequence& sequence, std::span<const int32_t> to
     tail.last_used = ++clock_;  // held, so it is on no list that is ordered by this
     sequence.nodes_.push_back(&tail);
   } else {
-    sequence.nodes_.push_back(&insert(parent, tokens, sequence.pages_[index], 1));
+    sequence.nodes_.push_back(&insert(parent, tokens, sequence));
   }
-  drop_covered_leaves(parent, tokens);
+  drop_covered_leaves(parent, tokens, sequence.is_ahead_);
 }
 
 void KvPool::publish_tail(KvSequence& sequence, std::span<const int32_t> tokens) {
@@ -242,9 +245,13 @@ void KvPool::publish_tail(KvSequence& sequence, std::span<const int32_t> tokens)
     return;
   }
   KvNode& parent = last_node(sequence);
-  if (best_child(parent, tokens).second == static_cast<int64_t>(tokens.size())) return;
-  drop_covered_leaves(parent, tokens);
-  sequence.tail_ = &insert(parent, tokens, sequence.pages_[sequence.nodes_.size()], 1);
+  if (const auto [child, length] = best_child(parent, tokens); length == std::ssize(tokens)) {
+    hold(*child, sequence.is_ahead_);  // as good as new
+    release(*child);
+    return;
+  }
+  drop_covered_leaves(parent, tokens, sequence.is_ahead_);
+  sequence.tail_ = &insert(parent, tokens, sequence);
 }
 
 void KvPool::publish(KvSequence& sequence, std::span<const int32_t> computed, bool with_tail) {
@@ -304,7 +311,7 @@ void KvPool::check_invariants(std::span<const KvSequence* const> running) const 
     CHECK(node->parent == &root_ || node->parent->users >= node->users);
     if (node->users == 0 && node->children.empty()) {
       ++evictable;
-      CHECK(evictable_.contains({node->last_used, const_cast<KvNode*>(node)}));
+      CHECK(evictable_.contains(rank(const_cast<KvNode&>(*node))));
     }
     int32_t held = 0;
     for (const KvSequence* sequence : running) {

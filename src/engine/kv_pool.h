@@ -8,7 +8,8 @@
 // bits whoever computes them (docs/numerics.md). A page that is not full (a leaf) is shared by
 // copying: tokens are reused one by one, not page by page. Nodes that no running sequence holds go
 // when pages are needed, least recently used first, leaves before their parents. So a chat whose
-// template strips earlier reasoning keeps both branches as long as there is room.
+// template strips earlier reasoning keeps both branches as long as there is room. What was read on
+// the mere chance that it is asked for (ahead of a turn) goes before anything else.
 //
 // Not thread-safe: owned by the engine's thread.
 #pragma once
@@ -18,6 +19,7 @@
 #include <memory>
 #include <set>
 #include <span>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -47,6 +49,7 @@ class KvSequence {
   std::vector<int32_t> pages_;
   std::vector<struct KvNode*> nodes_;  // of the first pages: those that are full and in the tree
   KvNode* tail_ = nullptr;             // of the next page, when it is in the tree though not full
+  bool is_ahead_ = false;              // nobody has asked for it yet
 };
 
 // A page of tokens in the tree. Internal to KvPool.
@@ -58,6 +61,7 @@ struct KvNode {
   int32_t page = -1;
   int32_t users = 0;  // running sequences that hold the page
   uint64_t last_used = 0;
+  bool is_ahead = false;  // only sequences that nobody asked for have held it
   bool full() const { return count == kKvPageTokens; }
 };
 
@@ -69,9 +73,10 @@ class KvPool {
   KvPool& operator=(const KvPool&) = delete;
 
   // A sequence that begins with what is cached of `tokens`, at most `reuse_max` of them. The number
-  // of tokens found comes in `reused`.
+  // of tokens found comes in `reused`. `is_ahead`: nobody has asked for it yet, and what only it
+  // computes is the first to go.
   KvSequence open(std::span<const int32_t> tokens, int64_t reuse_max, int64_t& reused,
-                  std::vector<PageAction>& actions);
+                  std::vector<PageAction>& actions, bool is_ahead = false);
   // Pages for `tokens` tokens in all. False, and nothing changed, when there are not enough.
   bool grow(KvSequence& sequence, int64_t tokens, std::vector<PageAction>& actions);
   // Puts what the sequence has computed into the tree while it runs on: `computed` is all of its
@@ -99,21 +104,24 @@ class KvPool {
 
  private:
   int32_t take_page();  // -1 when there is none
-  void hold(KvNode& node);
+  void hold(KvNode& node, bool is_ahead);
   void release(KvNode& node);
   void remove(KvNode& node);
   void enlist(KvNode& node);  // puts it among the evictable, if it is
   void delist(KvNode& node);
-  KvNode& insert(KvNode& parent, std::span<const int32_t> tokens, int32_t page, int32_t users);
+  KvNode& insert(KvNode& parent, std::span<const int32_t> tokens, const KvSequence& sequence);
   void publish_full_page(KvSequence& sequence, std::span<const int32_t> tokens);
   void publish_tail(KvSequence& sequence, std::span<const int32_t> tokens);
-  void drop_covered_leaves(KvNode& parent, std::span<const int32_t> tokens);
+  void drop_covered_leaves(KvNode& parent, std::span<const int32_t> tokens, bool is_ahead);
   KvNode& last_node(KvSequence& sequence);
 
   int32_t pages_;
   std::vector<int32_t> free_;
   KvNode root_;
-  std::set<std::pair<uint64_t, KvNode*>> evictable_;  // leaves that nobody uses, oldest first
+  // In the order in which they go: what nobody has asked for first, then the oldest.
+  using Rank = std::tuple<bool, uint64_t, KvNode*>;
+  static Rank rank(KvNode& node) { return {!node.is_ahead, node.last_used, &node}; }
+  std::set<Rank> evictable_;  // leaves that nobody uses
   int32_t nodes_ = 0;
   int32_t unused_ = 0;  // nodes that no sequence holds
   uint64_t clock_ = 0;

@@ -53,6 +53,53 @@ TEST(KvPool, GivesClearedPagesAndTakesThemBack) {
   pool.check_invariants({});
 }
 
+// What was read ahead goes first, however young it is; once it was asked for it is as good as any.
+TEST(KvPool, WhatNobodyAskedForGoesFirst) {
+  const auto cached = [](KvPool& pool, const std::vector<int32_t>& tokens) {
+    return pool.match(tokens).tokens;
+  };
+  const auto run_ahead = [](KvPool& pool, const std::vector<int32_t>& tokens) {
+    Opened opened;
+    opened.sequence =
+        pool.open(tokens, std::ssize(tokens) - 1, opened.reused, opened.actions, true);
+    EXPECT_TRUE(pool.grow(opened.sequence, std::ssize(tokens), opened.actions));
+    pool.close(opened.sequence, tokens);
+    pool.check_invariants({});
+  };
+  const std::vector<int32_t> old = range(0, 128);
+  std::vector<int32_t> branch = range(0, 64);
+  const std::vector<int32_t> rest = range(500, 100);
+  branch.insert(branch.end(), rest.begin(), rest.end());
+  for (const bool asked_for : {false, true}) {
+    KvPool pool(6);
+    run(pool, old);             // two pages
+    run(pool, range(200, 64));  // one
+    run_ahead(pool, branch);    // shares the first page, and has two of its own
+    EXPECT_EQ(pool.cached(), 5);
+    if (asked_for) run(pool, branch);
+    run(pool, range(1000, 150));  // three pages, and one is free
+    EXPECT_EQ(cached(pool, branch), asked_for ? 164 : 64);
+    EXPECT_EQ(cached(pool, range(200, 64)), asked_for ? 0 : 64);
+    EXPECT_EQ(cached(pool, old), asked_for ? 64 : 128);
+  }
+}
+
+// Reading ahead takes nothing over that others have asked for.
+TEST(KvPool, ReadingAheadLeavesLeavesAlone) {
+  KvPool pool(6);
+  run(pool, range(0, 80));
+  Opened ahead;
+  const std::vector<int32_t> longer = range(0, 120);
+  ahead.sequence = pool.open(longer, 119, ahead.reused, ahead.actions, true);
+  EXPECT_EQ(ahead.reused, 80);
+  ASSERT_EQ(ahead.actions.size(), 1u);
+  EXPECT_EQ(ahead.actions[0].kind, PageAction::Kind::kCopy);
+  pool.close(ahead.sequence, longer);
+  pool.check_invariants({});
+  run(pool, range(1000, 250));  // four pages: those of the leaf that was read ahead among them
+  EXPECT_EQ(pool.match(range(0, 80)).tokens, 80);
+}
+
 TEST(KvPool, GrowChangesNothingWhenPagesAreShort) {
   KvPool pool(2);
   Opened a = open(pool, range(0, 10));

@@ -72,9 +72,10 @@ uint64_t Loop::enqueue(LoopRequest request, bool cancelled) {
   {
     const std::lock_guard lock(mutex_);
     id = ++last_id_;
-    inbox_.push_back({id, Clock::now(), std::move(request)});
+    ++(request.is_ahead ? stats_.ahead : stats_.requests_waiting);
     if (cancelled) cancelled_.push_back(id);
-    ++stats_.requests_waiting;
+    inbox_.push_back({id, Clock::now(), std::move(request)});
+    reconsider_step();
   }
   wake_.notify_one();
   return id;
@@ -98,7 +99,15 @@ void Loop::reconsider_step() {
     rows += share.rows;
     if (std::ranges::find(cancelled_, share.id) == cancelled_.end()) wanted += share.rows;
   }
-  if (rows > 0 && (stop_ || 2 * wanted < rows)) abandoned_ = true;
+  // Of what is read ahead the newcomer may be about to read the same: he waits for that.
+  const auto is_in_the_way = [&](const Message& message) {
+    const std::vector<int32_t>& prompt = message.request.prompt;
+    return !message.request.is_ahead &&
+           std::ranges::mismatch(prompt, step_ahead_).in2 != step_ahead_.end();
+  };
+  if (rows > 0 && (stop_ || 2 * wanted < rows || std::ranges::any_of(inbox_, is_in_the_way))) {
+    abandoned_ = true;
+  }
 }
 
 void Loop::begin_step(const StepPlan& plan) {
@@ -106,6 +115,10 @@ void Loop::begin_step(const StepPlan& plan) {
   abandoned_ = false;
   for (const PlannedSequence& planned : plan.sequences) {
     step_rows_.push_back({planned.id, planned.rows});
+    if (planned.id != running_ahead_) continue;
+    const auto tokens =
+        scheduler_.tokens(planned.id).first(static_cast<size_t>(planned.position + planned.rows));
+    step_ahead_.assign(tokens.begin(), tokens.end());
   }
   reconsider_step();
 }
@@ -114,6 +127,7 @@ void Loop::begin_step(const StepPlan& plan) {
 bool Loop::end_step() {
   const std::lock_guard lock(mutex_);
   step_rows_.clear();
+  step_ahead_.clear();
   return !abandoned_;
 }
 
@@ -144,14 +158,22 @@ void Loop::publish_stats() {
   counted_.preemptions = scheduler_.preemptions();
   counted_.evictions = pool_.evictions();
   counted_.pages_cached = pool_.cached();
-  counted_.requests_running = static_cast<int64_t>(scheduler_.running());
+  const int64_t reads_ahead = running_ahead_ == 0 ? 0 : 1;
+  counted_.requests_running = static_cast<int64_t>(scheduler_.running()) - reads_ahead;
   const std::lock_guard lock(mutex_);
-  counted_.requests_waiting = static_cast<int64_t>(scheduler_.waiting() + inbox_.size());
+  const auto newly_ahead =
+      std::ranges::count_if(inbox_, [](const Message& one) { return one.request.is_ahead; });
+  counted_.requests_waiting =
+      static_cast<int64_t>(scheduler_.waiting()) + std::ssize(inbox_) - newly_ahead;
+  counted_.ahead = std::ssize(ahead_) + reads_ahead + newly_ahead;
   stats_ = counted_;
 }
 
 void Loop::work() {
-  while (take_messages()) step();
+  while (take_messages()) {
+    if (scheduler_.idle()) take_up();
+    step();
+  }
   while (!active_.empty()) finish(active_.begin()->first, FinishReason::kCancelled);
 }
 
@@ -163,7 +185,7 @@ bool Loop::take_messages() {
   bool stop = false;
   {
     std::unique_lock lock(mutex_);
-    if (scheduler_.idle()) {
+    if (!has_work()) {
       wake_.wait(lock, [&] { return stop_ || !inbox_.empty() || !cancelled_.empty(); });
     }
     requests.swap(inbox_);
@@ -201,6 +223,7 @@ Error Loop::too_long(std::string_view name, int64_t tokens, bool reads_only) con
 
 Status Loop::check(const LoopRequest& request) const {
   MINKE_TRY(check_sampling(request.sampling));
+  CHECK(!request.is_ahead || request.sampling.tokens_max == 0);
   const int64_t size = std::ssize(request.prompt);
   if (size == 0) return misuse("the prompt is empty: there is nothing to continue");
   const bool reads_only = request.sampling.tokens_max == 0;
@@ -238,19 +261,45 @@ Status Loop::start(Message& message) {
   const int64_t room = options_.context_tokens - active->prompt_size;
   active->positions_max =
       active->prompt_size + (tokens_max < 0 ? room : std::min(tokens_max, room));
+  active->request = std::move(request);
+  if (active->request.is_ahead) {
+    ahead_.push_back(id);
+  } else {
+    give_way();
+    schedule(*active);
+  }
+  active_.emplace(id, std::move(active));
+  return {};
+}
+
+void Loop::schedule(Active& active) {
+  const LoopRequest& request = active.request;
   SequenceInput input;
   input.tokens = request.prompt;
   // Logits that predict position p are those of the row at p - 1.
   input.logits_from = request.logits_from < 0 ? -1 : std::max<int64_t>(request.logits_from - 1, 0);
-  input.positions_max = active->positions_max;
-  input.generate = tokens_max != 0;
+  input.positions_max = active.positions_max;
+  input.generate = request.sampling.tokens_max != 0;
   input.speculate = request.sampling.speculate && input.generate;
   input.speculate_with = request.sampling.speculate_with;
-  input.sampling = active->sampler;
-  active->request = std::move(request);
-  scheduler_.submit(id, std::move(input));
-  active_.emplace(id, std::move(active));
-  return {};
+  input.sampling = active.sampler;
+  input.is_ahead = request.is_ahead;
+  scheduler_.submit(active.id, std::move(input));
+}
+
+// Somebody came who waits: what is read ahead is put off. What was read of it stays.
+void Loop::give_way() {
+  if (running_ahead_ == 0) return;
+  scheduler_.finish(running_ahead_, true);
+  ahead_.push_front(std::exchange(running_ahead_, 0));
+}
+
+// Nobody waits: time to read ahead.
+void Loop::take_up() {
+  if (ahead_.empty()) return;
+  running_ahead_ = ahead_.front();
+  ahead_.pop_front();
+  schedule(*active_.at(running_ahead_));
 }
 
 void Loop::step() {
@@ -393,6 +442,8 @@ void Loop::finish(uint64_t id, FinishReason reason) {
   if (place == active_.end()) return;
   const std::unique_ptr<Active> active = std::move(place->second);
   active_.erase(place);
+  if (active->request.is_ahead) std::erase(ahead_, id);
+  if (id == running_ahead_) running_ahead_ = 0;
   Completion& completion = active->completion;
   completion.finish = reason;
   Usage& usage = completion.usage;
@@ -413,6 +464,7 @@ void Loop::fail_request(uint64_t id, Error error) {
   CHECK(place != active_.end());
   const std::unique_ptr<Active> active = std::move(place->second);
   active_.erase(place);
+  if (id == running_ahead_) running_ahead_ = 0;
   scheduler_.finish(id, false);
   publish_stats();
   if (active->request.on_done) active->request.on_done(std::unexpected(std::move(error)));

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -56,6 +57,10 @@ struct LoopRequest {
   SamplingOptions sampling;  // stop strings are the caller's affair: they are about text
   uint64_t stream = 0;       // tells several answers to one prompt under one seed apart
   bool ignore_end = false;   // end-of-generation tokens do not end it (benchmarks)
+  // Nobody waits for it: it is read (tokens_max has to be 0) while nothing else is to be done,
+  // gives way to every other request, and goes on when that is answered. What it leaves in the
+  // cache is the first to go.
+  bool is_ahead = false;
 
   // The first position whose prediction is wanted, at least 1; negative: the first after the
   // prompt. Earlier ones are for on_logits alone.
@@ -99,6 +104,7 @@ struct LoopStats {
   uint64_t evictions = 0;
   int64_t requests_waiting = 0;
   int64_t requests_running = 0;
+  int64_t ahead = 0;  // requests that nobody waits for, among neither of those
   int32_t pages = 0;
   int32_t pages_cached = 0;
   double run_seconds = 0;     // in StepRunner::run
@@ -141,6 +147,10 @@ class Loop {
   void work();
   bool take_messages();
   Status start(Message& message);
+  void schedule(Active& active);
+  bool has_work() const { return !scheduler_.idle() || !ahead_.empty(); }
+  void give_way();
+  void take_up();
   Status check(const LoopRequest& request) const;
   void step();
   void begin_step(const StepPlan& plan);
@@ -165,6 +175,8 @@ class Loop {
   std::vector<bool> ends_;  // by token
   std::unordered_map<uint64_t, std::unique_ptr<Active>> active_;
   LoopStats counted_;
+  std::deque<uint64_t> ahead_;  // requests that nobody waits for, and that have to
+  uint64_t running_ahead_ = 0;  // the one of them that is read now; 0: none
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;
@@ -175,6 +187,7 @@ class Loop {
     int64_t rows = 0;
   };
   std::vector<StepRows> step_rows_;  // of the step under way
+  std::vector<int32_t> step_ahead_;  // what will have been read after it, if nobody waits for it
   uint64_t last_id_ = 0;
   bool stop_ = false;
   LoopStats stats_;

@@ -11,6 +11,9 @@ namespace {
 // A scored prompt gets so many rows of logits a step even when generating sequences use the rest.
 constexpr int64_t kScoreRowsMin = 16;
 
+// Rows of a step that nobody waits for: few are lost when somebody comes.
+constexpr int64_t kAheadRowsMax = kKvPageTokens;
+
 // Waiting requests that are looked at a step: enough to fill a batch past those that are put off.
 constexpr size_t kAdmissionsLookedAt = 256;
 
@@ -30,6 +33,7 @@ struct Scheduler::Sequence {
   int64_t logits_next = 0;  // the first position whose logits are wanted and not yet delivered
   int64_t positions_max = 0;
   bool generate = true;
+  bool is_ahead = false;
   int64_t computed = 0;  // tokens whose keys and values are in the pages
   int64_t reused = -1;   // found in the cache at the first admission
   bool running = false;
@@ -101,6 +105,7 @@ void Scheduler::submit(uint64_t id, SequenceInput input) {
   sequence->prompt_size = size;
   sequence->logits_next = input.logits_from < 0 ? size - 1 : std::min(input.logits_from, size - 1);
   sequence->generate = input.generate;
+  sequence->is_ahead = input.is_ahead;
   sequence->positions_max = input.positions_max;
   sequence->sampling = input.sampling;
   if (input.speculate) {
@@ -178,7 +183,8 @@ bool Scheduler::fits(const Sequence& sequence) const {
 
 void Scheduler::start(Sequence& sequence, StepPlan& plan) {
   int64_t reused = 0;
-  sequence.kv = pool_.open(sequence.tokens, sequence.logits_next, reused, plan.actions);
+  sequence.kv =
+      pool_.open(sequence.tokens, sequence.logits_next, reused, plan.actions, sequence.is_ahead);
   sequence.running = true;
   sequence.computed = reused;
   if (sequence.reused < 0) sequence.reused = reused;
@@ -268,6 +274,7 @@ void Scheduler::plan_drafts(StepPlan& plan) {
 // Rows of a prompt for this step: at most `rows`, with at most `score_rows` rows of logits, as far
 // as pages can be found.
 void Scheduler::plan_prefill(Sequence& sequence, int64_t rows, int64_t score_rows, StepPlan& plan) {
+  if (sequence.is_ahead) rows = std::min(rows, kAheadRowsMax);
   const int64_t unscored = std::max<int64_t>(0, sequence.logits_next - sequence.computed);
   if (sequence.logits_next < sequence.size() - 1) rows = std::min(rows, unscored + score_rows);
   if (!make_room(sequence, sequence.computed + rows, plan)) {

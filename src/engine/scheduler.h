@@ -51,6 +51,8 @@ struct SequenceInput {
   bool speculate = false;
   SpeculateWith speculate_with = SpeculateWith::kAny;
   SamplerOptions sampling;  // for guesses
+  // Nobody waits for it: it reads in small steps, and what it leaves in the cache goes first.
+  bool is_ahead = false;
   // False: only read. Over (for finish()) when computed(id) is the number of tokens.
   bool generate = true;
 };
