@@ -4,13 +4,9 @@
 #include <string>
 #include <vector>
 
-namespace minke {
+#include "minke/tool.h"
 
-struct ToolCall {
-  std::string id = {};
-  std::string name = {};
-  std::string arguments = {};  // a JSON object, as text
-};
+namespace minke {
 
 struct ChatMessage {
   std::string role =

@@ -7,6 +7,7 @@
 #include "core/check.h"
 #include "text/jinja_interpreter.h"
 #include "text/jinja_parser.h"
+#include "text/tool_template.h"
 
 namespace minke {
 
@@ -163,6 +164,14 @@ std::string_view without_space_at_end(std::string_view text) {
   return text.substr(0, text.find_last_not_of("\n ") + 1);
 }
 
+bool uses_tools(const ChatRequest& request) {
+  const Value::Array* tools = request.tools.as_array();
+  if (tools != nullptr && !tools->empty()) return true;
+  return std::ranges::any_of(request.messages, [](const ChatMessage& message) {
+    return message.role == "tool" || !message.tool_calls.empty();
+  });
+}
+
 bool ends_inside_thinking(const std::vector<ChatSegment>& segments) {
   if (segments.empty() || segments.back().from_user_data) return false;
   const std::string_view tail = without_space_at_end(segments.back().text);
@@ -221,7 +230,8 @@ Result<RenderedChat> ChatTemplate::render(const ChatRequest& request) const {
 }
 
 Result<RenderedChat> ChatTemplate::render_for_answer(const ChatRequest& request) const {
-  Result<RenderedChat> chat = render(request);
+  Result<RenderedChat> chat =
+      tool_program_ && uses_tools(request) ? render_tools(request) : render(request);
   if (!chat || !request.enable_thinking || !traits_.knows_thinking) return chat;
   const ThinkingStyle& style = traits_.thinking;
   // After a tool's result R1's template goes on in the turn that was thought about before.
@@ -237,11 +247,29 @@ Result<RenderedChat> ChatTemplate::render_for_answer(const ChatRequest& request)
   return chat;
 }
 
+Result<RenderedChat> ChatTemplate::render_tools(const ChatRequest& request) const {
+  ChatTemplateTraits traits = traits_;
+  traits.wants_argument_text = true;
+  traits.wants_null_content = false;
+  try {
+    jinja::Heap heap(jinja::Limits{});
+    return render_program(*tool_program_, heap, request, traits);
+  } catch (const jinja::Fault& fault) {
+    return std::unexpected(to_error(fault));
+  }
+}
+
 RenderedChat ChatTemplate::render_on(jinja::Heap& heap, const ChatRequest& request,
                                      const ChatTemplateTraits& traits) const {
+  return render_program(*program_, heap, request, traits);
+}
+
+RenderedChat ChatTemplate::render_program(const jinja::Program& program, jinja::Heap& heap,
+                                          const ChatRequest& request,
+                                          const ChatTemplateTraits& traits) {
   jinja::Interpreter interpreter(heap, request.now ? *request.now : local_now());
   set_variables(interpreter, request, traits);
-  const jinja::Text text = interpreter.run(*program_);
+  const jinja::Text text = interpreter.run(program);
   RenderedChat out{to_segments(text), false};
   out.ends_inside_thinking = ends_inside_thinking(out.segments);
   return out;
@@ -258,7 +286,7 @@ constexpr jinja::Limits kProbeLimits = {
 
 const ChatMessage kProbeUser = {.role = "user", .content = "Hello"};
 
-Value probe_tools() {
+Value probe_descriptions() {
   Value::Object parameters = {{"type", "object"},
                               {"properties", Value(Value::Object{})},
                               {"required", Value(Value::Array{})}};
@@ -293,13 +321,7 @@ void ChatTemplate::probe() {
     // It may want another conversation, but not more than the bound.
     if (fault.over_limit) throw;
   }
-  const auto text_of = [&](ChatRequest request) {
-    try {
-      return render_on(heap, with_probe_tokens(std::move(request)), traits_).text();
-    } catch (const jinja::Fault&) {
-      return std::string();
-    }
-  };
+  const auto text_of = [&](const ChatRequest& request) { return probed_text(heap, request); };
   probe_calls(heap);
   probe_thinking(heap);
 
@@ -317,21 +339,27 @@ void ChatTemplate::probe() {
       has(with_thinking, "probe-of-answer") && !has(with_thinking, "probe-of-thinking");
 
   ChatRequest tools = plain;
-  tools.tools = probe_tools();
+  tools.tools = probe_descriptions();
   traits_.takes_tools = has(text_of(tools), "probe_of_tools");
+  probe_tools(heap);
+}
+
+// Empty when the template will not have it.
+std::string ChatTemplate::probed_text(jinja::Heap& heap, ChatRequest request) const {
+  try {
+    return render_on(heap, with_probe_tokens(std::move(request)), traits_).text();
+  } catch (const jinja::Fault&) {
+    return {};
+  }
 }
 
 // Which tags the thinking stands between, and which newlines: from a prompt that opens it, or from
 // one in which it is switched off.
 void ChatTemplate::probe_thinking(jinja::Heap& heap) {
   const auto prompt = [&](bool thinks) {
-    ChatRequest request = with_probe_tokens({.messages = {kProbeUser}});
+    ChatRequest request{.messages = {kProbeUser}};
     request.enable_thinking = thinks;
-    try {
-      return render_on(heap, request, traits_).text();
-    } catch (const jinja::Fault&) {
-      return std::string();
-    }
+    return probed_text(heap, request);
   };
   const std::string on = prompt(true);
   const std::string off = prompt(false);
@@ -382,6 +410,45 @@ void ChatTemplate::probe_calls(jinja::Heap& heap) {
       return;
     }
   }
+}
+
+// The templates of DeepSeek's models leave descriptions out, and some lose markers in a second
+// round of calls. What stands around messages is taken from the template.
+void ChatTemplate::probe_tools(jinja::Heap& heap) {
+  traits_.tool_format = tool_format_of(source_);
+  if (traits_.tool_format != ToolFormat::kDeepSeek &&
+      traits_.tool_format != ToolFormat::kDeepSeekBare) {
+    return;
+  }
+  const ToolCall call = {"probe1234", "probe_of_calls", "{}"};
+  const ChatMessage result = {.role = "tool", .content = "ok", .tool_call_id = "probe1234"};
+  const ChatRequest rounds{.messages = {kProbeUser,
+                                        {.role = "assistant", .tool_calls = {call}},
+                                        result,
+                                        {.role = "assistant", .tool_calls = {call, call}},
+                                        result,
+                                        result}};
+  if (traits_.takes_tools && has_whole_rounds(probed_text(heap, rounds), 2)) return;
+
+  const ChatMessage answer = {.role = "assistant", .content = "probe-of-answer"};
+  const std::string history = probed_text(heap, {.messages = {kProbeUser, answer, kProbeUser}});
+  DeepSeekTools parts;
+  parts.is_bare = traits_.tool_format == ToolFormat::kDeepSeekBare;
+  parts.opening = between(history, kProbeUser.content, answer.content);
+  const auto prompt_end = [&](std::optional<bool> thinks) {
+    const ChatRequest request{.messages = {kProbeUser}, .enable_thinking = thinks};
+    const std::string text = probed_text(heap, request);
+    const size_t place = text.rfind(kProbeUser.content);
+    return place == std::string::npos ? "" : text.substr(place + kProbeUser.content.size());
+  };
+  const std::string plain = probed_text(heap, {.messages = {kProbeUser}});
+  if (!has(plain, kProbeUser.content) || parts.opening.empty()) return;
+  parts.prompt = prompt_end(std::nullopt);
+  parts.prompt_thinking = prompt_end(true);
+  parts.prompt_answering = prompt_end(false);
+  tool_program_ =
+      std::make_shared<const jinja::Program>(jinja::parse_program(deepseek_tools_source(parts)));
+  traits_.repairs_tools = true;
 }
 
 }  // namespace minke

@@ -22,6 +22,7 @@
 
 #include "core/result.h"
 #include "text/chat_message.h"
+#include "text/tool_calls.h"
 #include "text/value.h"
 
 namespace minke {
@@ -78,8 +79,10 @@ struct ChatRequest {
 
 // What a template does, found out by rendering small conversations.
 struct ChatTemplateTraits {
-  bool takes_system = false;         // a system message appears in the prompt
-  bool takes_tools = false;          // descriptions of tools appear in the prompt
+  bool takes_system = false;                   // a system message appears in the prompt
+  bool takes_tools = false;                    // descriptions of tools appear in the prompt
+  ToolFormat tool_format = ToolFormat::kNone;  // how the model writes calls of them
+  bool repairs_tools = false;        // render_for_answer() renders them in the template's place
   bool wants_argument_text = false;  // tool calls carry their JSON as text, not as objects
   bool wants_null_content = false;   // a turn of nothing but calls has none, not an empty text
   bool knows_thinking = false;       // the template speaks of thinking tags
@@ -98,8 +101,10 @@ class ChatTemplate {
   static Result<ChatTemplate> parse(std::string source);
 
   Result<RenderedChat> render(const ChatRequest& request) const;
-  // The same, in which the model is about to think, or has thought nothing and is about to answer,
-  // as enable_thinking says: by the template's own switch, or by the tags themselves.
+  // The same for a model that is to answer. It is about to think, or has thought nothing, as
+  // enable_thinking says: by the template's own switch, or by the tags themselves. And where tools
+  // are in use whose descriptions or calls the template renders wrongly (traits().repairs_tools),
+  // a template of ours takes its place, with the same markers.
   Result<RenderedChat> render_for_answer(const ChatRequest& request) const;
 
   const std::string& source() const { return source_; }
@@ -111,12 +116,18 @@ class ChatTemplate {
   // These throw jinja::Fault. What `heap` has left bounds them.
   RenderedChat render_on(jinja::Heap& heap, const ChatRequest& request,
                          const ChatTemplateTraits& traits) const;
+  Result<RenderedChat> render_tools(const ChatRequest& request) const;
+  static RenderedChat render_program(const jinja::Program& program, jinja::Heap& heap,
+                                     const ChatRequest& request, const ChatTemplateTraits& traits);
   void probe();
   void probe_thinking(jinja::Heap& heap);
   void probe_calls(jinja::Heap& heap);
+  void probe_tools(jinja::Heap& heap);
+  std::string probed_text(jinja::Heap& heap, ChatRequest request) const;
 
   std::string source_;
   std::shared_ptr<const jinja::Program> program_;
+  std::shared_ptr<const jinja::Program> tool_program_;  // with repairs_tools
   ChatTemplateTraits traits_;
   bool is_builtin_ = false;
 };

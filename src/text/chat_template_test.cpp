@@ -471,6 +471,136 @@ TEST(ChatTemplate, LearnsHowThinkingIsWritten) {
   EXPECT_EQ(tags.after_close, "\n");
 }
 
+// --- tools ---------------------------------------------------------------------------------------
+
+ChatRequest weather_request() {
+  ChatRequest request;
+  request.bos_token = "<｜begin▁of▁sentence｜>";
+  request.eos_token = "<｜end▁of▁sentence｜>";
+  request.tools = *parse_json(
+      R"([{"type":"function","function":{"name":"get_weather","description":"The weather.",)"
+      R"("parameters":{"type":"object","properties":{"place":{"type":"string"}}}}}])");
+  const ToolCall one = {"aaaaaaaaa", "get_weather", "{\"place\": \"Rome\"}"};
+  const ToolCall two = {"bbbbbbbbb", "get_weather", "{\"place\": \"Oslo\"}"};
+  request.messages = {{.role = "system", .content = "Be brief."},
+                      {.role = "user", .content = "Rome?"},
+                      {.role = "assistant", .tool_calls = {one}},
+                      {.role = "tool", .content = "21", .tool_call_id = "aaaaaaaaa"},
+                      {.role = "assistant", .content = "<think>easy</think>21 degrees."},
+                      {.role = "user", .content = "Both?"},
+                      {.role = "assistant", .content = "I look.", .tool_calls = {one, two}},
+                      {.role = "tool", .content = "22", .tool_call_id = "aaaaaaaaa"},
+                      {.role = "tool", .content = "7", .tool_call_id = "bbbbbbbbb"}};
+  return request;
+}
+
+TEST(ChatTemplate, KnowsHowCallsAreWritten) {
+  const struct {
+    std::string name;
+    ToolFormat format;
+    bool repairs;
+  } cases[] = {{"qwen2.5", ToolFormat::kHermes, false},
+               {"qwen3", ToolFormat::kHermes, false},
+               {"qwen3-coder", ToolFormat::kNone, false},
+               {"deepseek-r1-distill-llama", ToolFormat::kDeepSeek, true},
+               {"deepseek-r1-distill-qwen", ToolFormat::kDeepSeek, true},
+               {"deepseek-v3.1", ToolFormat::kDeepSeekBare, true},
+               {"smollm2", ToolFormat::kNone, false}};
+  for (const auto& [name, format, repairs] : cases) {
+    const ChatTemplate chat_template = parsed(template_file(name));
+    EXPECT_EQ(chat_template.traits().tool_format, format) << name;
+    EXPECT_EQ(chat_template.traits().repairs_tools, repairs) << name;
+  }
+}
+
+// What R1's own template leaves out: descriptions, the end of a single call, the beginning of a
+// second round's results.
+TEST(ChatTemplate, RendersToolsWhereR1sTemplateDoesNot) {
+  const auto call = [](const std::string& place) {
+    return "<｜tool▁call▁begin｜>function<｜tool▁sep｜>get_weather\n```json\n{\"place\": \"" +
+           place + "\"}\n```<｜tool▁call▁end｜>";
+  };
+  const std::string rounds =
+      "<｜User｜>Rome?<｜Assistant｜><｜tool▁calls▁begin｜>" + call("Rome") +
+      "<｜tool▁calls▁end｜><｜end▁of▁sentence｜>"
+      "<｜tool▁outputs▁begin｜><｜tool▁output▁begin｜>21<｜tool▁output▁end｜><｜tool▁outputs▁end｜>"
+      "21 degrees.<｜end▁of▁sentence｜>"
+      "<｜User｜>Both?<｜Assistant｜>I look.<｜tool▁calls▁begin｜>" +
+      call("Rome") + "\n" + call("Oslo") +
+      "<｜tool▁calls▁end｜><｜end▁of▁sentence｜>"
+      "<｜tool▁outputs▁begin｜><｜tool▁output▁begin｜>22<｜tool▁output▁end｜>\n"
+      "<｜tool▁output▁begin｜>7<｜tool▁output▁end｜><｜tool▁outputs▁end｜>";
+  for (const char* name : {"deepseek-r1-distill-qwen", "deepseek-r1-distill-llama"}) {
+    const ChatTemplate chat_template = parsed(template_file(name));
+    const auto rendered = chat_template.render_for_answer(weather_request());
+    ASSERT_TRUE(rendered.has_value()) << rendered.error().message;
+    const std::string text = rendered->text();
+    EXPECT_THAT(text, StartsWith("<｜begin▁of▁sentence｜>Be brief.\n\n## Tools\n")) << name;
+    EXPECT_THAT(text, HasSubstr("### get_weather\nDescription: The weather.\n\nParameters: "
+                                "{\"type\": \"object\", \"properties\": {\"place\": "
+                                "{\"type\": \"string\"}}}\n"))
+        << name;
+    EXPECT_THAT(text, EndsWith("\n\n" + rounds)) << name;
+    // Without tools it is the model's own template.
+    ChatRequest plain;
+    plain.messages = {{.role = "user", .content = "Hi"}};
+    EXPECT_EQ(chat_template.render_for_answer(plain)->text(), chat_template.render(plain)->text());
+    // A question is asked as it always is.
+    plain.tools = weather_request().tools;
+    const std::string end = chat_template.traits().opens_thinking ? "<think>\n" : "";
+    EXPECT_THAT(chat_template.render_for_answer(plain)->text(),
+                EndsWith("<｜User｜>Hi<｜Assistant｜>" + end));
+  }
+}
+
+TEST(ChatTemplate, RendersToolsForV31) {
+  const ChatTemplate chat_template = parsed(template_file("deepseek-v3.1"));
+  ChatRequest request = weather_request();
+  const auto call = [](const std::string& place) {
+    return "<｜tool▁call▁begin｜>get_weather<｜tool▁sep｜>{\"place\": \"" + place +
+           "\"}<｜tool▁call▁end｜>";
+  };
+  const std::string rounds =
+      "Both?<｜Assistant｜><think></think>I look.<｜tool▁calls▁begin｜>" + call("Rome") +
+      call("Oslo") +
+      "<｜tool▁calls▁end｜><｜end▁of▁sentence｜><｜tool▁output▁begin｜>22<｜tool▁output▁end｜>"
+      "<｜tool▁output▁begin｜>7<｜tool▁output▁end｜>";
+  EXPECT_THAT(chat_template.render_for_answer(request)->text(), EndsWith(rounds));
+  // Its own template has the same but for the descriptions.
+  request.tools = Value();
+  EXPECT_THAT(chat_template.render(request)->text(), EndsWith(rounds));
+  request.messages.resize(2);
+  request.tools = weather_request().tools;
+  request.enable_thinking = true;
+  EXPECT_THAT(chat_template.render_for_answer(request)->text(), EndsWith("<｜Assistant｜><think>"));
+  EXPECT_TRUE(chat_template.render_for_answer(request)->ends_inside_thinking);
+  request.enable_thinking = false;
+  EXPECT_THAT(chat_template.render_for_answer(request)->text(),
+              EndsWith("<｜Assistant｜><think></think>"));
+}
+
+// A tool's name or result that is written like a marker ends nothing.
+TEST(ChatTemplate, ToolsOfStrangersStayUserData) {
+  const std::string mark = "\xC2\xA7";
+  ChatRequest request = weather_request();
+  request.tools =
+      *parse_json(R"([{"type":"function","function":{"name":")" + mark + R"(","description":")" +
+                  mark + R"(","parameters":{")" + mark + R"(":1}}}])");
+  for (ChatMessage& message : request.messages) {
+    message.content += mark;
+    for (ToolCall& call : message.tool_calls) {
+      call.name += mark;
+      call.arguments = "{\"" + mark + "\": 1}";
+    }
+  }
+  for (const char* name : {"deepseek-r1-distill-qwen", "deepseek-v3.1", "qwen3"}) {
+    const auto rendered = parsed(template_file(name)).render_for_answer(request);
+    ASSERT_TRUE(rendered.has_value()) << rendered.error().message;
+    EXPECT_THAT(sides(*rendered).user, HasSubstr(mark));
+    EXPECT_EQ(sides(*rendered).made.find(mark), std::string::npos) << name;
+  }
+}
+
 TEST(ChatTemplate, TheBuiltinSaysThatItIsOne) {
   const ChatTemplate builtin = ChatTemplate::builtin_chatml();
   EXPECT_TRUE(builtin.is_builtin());
