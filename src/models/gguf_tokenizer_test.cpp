@@ -93,7 +93,7 @@ TEST_P(RealTokenizer, KeepsBytesThatAreNotUtf8) {
 
 INSTANTIATE_TEST_SUITE_P(All, RealTokenizer,
                          ::testing::Values("smollm2-135m", "qwen2.5-coder-1.5b", "r1-7b-part",
-                                           "deepseek-v3", "llama-3", "llama-2"),
+                                           "deepseek-v3", "qwen3", "llama-3", "llama-2"),
                          [](const auto& param) {
                            std::string name = param.param;
                            std::erase_if(name, [](char c) { return !isalnum(c); });

@@ -17,8 +17,8 @@ SentencePiece model only.
   pip install tokenizers==0.23.3 gguf==0.19.0 sentencepiece==0.2.3
   tests/golden/make_tokenizer_golden.py --vocabularies DIR \\
       smollm2-135m=smollm2-135m.gguf qwen2.5-coder-1.5b=qwen2.5-coder-1.5b.gguf \\
-      r1-7b-part=r1-7b-part.gguf deepseek-v3=tokenizer.json llama-3=tokenizer.json \\
-      llama-2=tokenizer.json
+      r1-7b-part=r1-7b-part.gguf deepseek-v3=tokenizer.json qwen3=tokenizer.json \\
+      llama-3=tokenizer.json llama-2=tokenizer.json
 """
 
 import argparse
@@ -277,7 +277,13 @@ def tokenizer_of_json(content, parse):
     return Tokenizer.from_str(json.dumps(content))
 
 
-PRE_OF_JSON = {"deepseek-v3": "deepseek-v3", "llama-3": "llama-bpe", "llama-2": None}
+PRE_OF_JSON = {
+    "deepseek-v3": "deepseek-v3", "qwen3": "qwen2", "llama-3": "llama-bpe", "llama-2": None
+}
+# BOS (None: there is none) and EOS.
+ENDS_OF_JSON = {
+    "deepseek-v3": (0, 1), "qwen3": (None, 151645), "llama-3": (128000, 128009), "llama-2": (1, 2)
+}
 
 
 def write_vocabulary(path, name, content):
@@ -312,10 +318,11 @@ def write_vocabulary(path, name, content):
         writer.add_token_merges([m if isinstance(m, str) else " ".join(m) for m in model["merges"]])
     writer.add_token_list(tokens)
     writer.add_token_types(types)
-    bos = {"deepseek-v3": 0, "llama-3": 128000, "llama-2": 1}[name]
-    writer.add_bos_token_id(bos)
-    writer.add_eos_token_id({"deepseek-v3": 1, "llama-3": 128009, "llama-2": 2}[name])
-    writer.add_add_bos_token(True)
+    bos, eos = ENDS_OF_JSON[name]
+    if bos is not None:
+        writer.add_bos_token_id(bos)
+    writer.add_eos_token_id(eos)
+    writer.add_add_bos_token(bos is not None)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
