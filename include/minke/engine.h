@@ -1,6 +1,6 @@
 // minke's public C++ API: an Engine is a loaded model with its cache of keys and values and its
-// scheduler; a Session is one conversation on it. This header and result.h are all that a program
-// includes; examples/chat.cpp is one.
+// scheduler; a Session is one conversation on it. This header (with result.h and tool.h) is all
+// that a program includes; examples/chat.cpp is one.
 //
 //   auto engine = minke::Engine::load({.model = "model.gguf"});
 //   auto session = (*engine)->new_session({.system = "Be brief."});
@@ -27,6 +27,7 @@
 #include <vector>
 
 #include "minke/result.h"
+#include "minke/tool.h"
 
 namespace minke {
 
@@ -98,15 +99,23 @@ struct TokenLogprob {
   double logprob = 0;
 };
 
-enum class PieceKind : uint8_t { kReasoning, kContent };
+enum class PieceKind : uint8_t { kReasoning, kContent, kToolCall };
 
-// A piece of an answer as it grows: whole UTF-8 characters.
+// A piece of an answer as it grows: whole UTF-8 characters, or a whole call of a tool.
 struct Piece {
   PieceKind kind = PieceKind::kContent;
-  std::string_view text;
+  std::string_view text;           // of a call: its arguments
+  const ToolCall* call = nullptr;  // kToolCall
 };
 
-enum class FinishReason : uint8_t { kEndOfTurn, kStopString, kTokensMax, kContextFull, kCancelled };
+enum class FinishReason : uint8_t {
+  kEndOfTurn,
+  kToolCalls,  // the turn ended with calls of tools
+  kStopString,
+  kTokensMax,
+  kContextFull,
+  kCancelled
+};
 const char* finish_reason_name(FinishReason reason);  // "end of turn", "stop string", ...
 
 struct Usage {
@@ -123,6 +132,7 @@ struct Usage {
 struct Answer {
   std::string reasoning;
   std::string content;
+  std::vector<ToolCall> tool_calls;
   std::vector<int32_t> tokens;                 // with the token that ended the turn, if one did
   std::vector<TokenLogprob> logprobs;          // one a token, when asked for
   std::vector<std::vector<TokenLogprob>> top;  // likewise, likeliest first
@@ -138,9 +148,11 @@ struct Answer {
 using OnPiece = std::function<bool(const Piece&)>;
 
 struct ChatTurn {
-  std::string role;  // "system", "user", "assistant"
+  std::string role;  // "system", "user", "assistant", "tool"
   std::string content;
   std::string reasoning;  // of an assistant's turn; templates decide whether the model sees it
+  std::vector<ToolCall> tool_calls = {};  // of an assistant's turn
+  std::string tool_call_id = {};          // of a tool's turn, whose content is what the call gave
 };
 
 // How the memory budget is spent. All of it in bytes.
@@ -173,6 +185,13 @@ class Engine : public std::enable_shared_from_this<Engine> {
   // Continues the turns with one answer of the assistant, through the model's chat template.
   virtual Result<Answer> chat(const std::vector<ChatTurn>& turns, const SamplingOptions& sampling,
                               const OnPiece& on_piece, const std::stop_token& cancel = {}) = 0;
+  // The same with tools that the model may call: Answer::tool_calls, and text that looked like a
+  // call and was none stays content. The caller's next turns are then the assistant's with its
+  // calls, and one "tool" for each of them. An error where the model's template knows no tools.
+  virtual Result<Answer> chat_with_tools(const std::vector<ChatTurn>& turns,
+                                         const std::vector<Tool>& tools,
+                                         const SamplingOptions& sampling, const OnPiece& on_piece,
+                                         const std::stop_token& cancel = {}) = 0;
   // Continues raw text, no template.
   virtual Result<Answer> complete(std::string_view prompt, const SamplingOptions& sampling,
                                   const OnPiece& on_piece, const std::stop_token& cancel = {}) = 0;

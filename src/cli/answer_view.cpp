@@ -113,7 +113,7 @@ void AnswerView::tick() {
 }
 
 void AnswerView::piece(PieceKind kind, std::string_view text) {
-  if (settings_.quiet || text.empty()) return;
+  if (settings_.quiet || text.empty() || kind == PieceKind::kToolCall) return;
   if (kind == PieceKind::kReasoning) {
     reasoning(text);
   } else {
@@ -199,9 +199,8 @@ Result<Answer> show_answer(const Ask& ask, AnswerView* view) {
       done = result.has_value();
     }
     if (InterruptGuard::interrupted()) stop.request_stop();
-    for (const HeldPiece& piece : pieces) {
-      if (!stop.stop_requested()) view->piece(piece.kind, piece.text);
-    }
+    // What came before Ctrl-C took effect belongs to the answer, and is shown.
+    for (const HeldPiece& piece : pieces) view->piece(piece.kind, piece.text);
     if (done) break;
     if (pieces.empty()) view->tick();
   }

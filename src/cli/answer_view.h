@@ -50,6 +50,7 @@ class AnswerView {
   };
   AnswerView(Console* console, Settings settings);
 
+  // Calls of tools are not for people.
   void piece(PieceKind kind, std::string_view text);
   // Called about ten times a second: draws how long reading or thinking takes.
   void tick();
@@ -74,8 +75,8 @@ class AnswerView {
   WordWrapper out_, err_;
 };
 
-// Runs `ask` on a thread of its own and shows what it yields. Ctrl-C stops the token that is given
-// to `ask`, and nothing more is shown.
+// Runs `ask` on a thread of its own and shows what it yields: all that becomes part of the answer.
+// Ctrl-C stops the token that is given to `ask`.
 using Ask = std::function<Result<Answer>(const OnPiece&, const std::stop_token& cancel)>;
 Result<Answer> show_answer(const Ask& ask, AnswerView* view);
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <utility>
@@ -34,6 +35,8 @@ const char* finish_word(FinishReason reason) {
   switch (reason) {
     case FinishReason::kEndOfTurn:
       return "end_of_turn";
+    case FinishReason::kToolCalls:
+      return "tool_calls";
     case FinishReason::kStopString:
       return "stop_string";
     case FinishReason::kTokensMax:
@@ -75,10 +78,22 @@ void note_if_it_cannot_think(const LocalEngine& engine, Console* console) {
                             printable(engine.model_name(), 200)));
 }
 
+// A call for who reads stdout: its arguments are an object there.
+std::string call_line(const ToolCall& call) {
+  return json_line({{"name", call.name}, {"arguments", Json::parse(call.arguments)}});
+}
+
 // A path such as /etc/hosts is no command; commands are one word of letters.
 bool is_command(std::string_view message) {
   const size_t word_end = std::min(message.find_first_of(" \n"), message.size());
   return message.starts_with('/') && message.find('/', 1) >= word_end;
+}
+
+// A shell would have expanded it.
+std::string with_home(const std::string& path) {
+  const char* home = std::getenv("HOME");
+  const bool is_at_home = path == "~" || path.starts_with("~/");
+  return is_at_home && home != nullptr && *home != '\0' ? home + path.substr(1) : path;
 }
 
 // The turns that /save wrote.
@@ -114,7 +129,8 @@ class Conversation {
         flags_(flags),
         sampling_(std::move(sampling)),
         console_(console),
-        editor_(console, flags.no_history ? "" : default_history_path()) {
+        editor_(console, flags.no_history ? "" : default_history_path()),
+        ahead_(engine) {
     reset_turns();
   }
 
@@ -125,6 +141,7 @@ class Conversation {
   enum class After : uint8_t { kGoOn, kLeave };
 
   void reset_turns() {
+    ahead_.end();
     turns_.clear();
     context_used_ = 0;
     if (flags_.system) turns_.push_back({"system", *flags_.system, ""});
@@ -149,6 +166,7 @@ class Conversation {
   LineEditor editor_;
   std::vector<ChatTurn> turns_;
   ChatTimeline timeline_;  // the tokens of the turns so far, so that nothing is read twice
+  ReadAhead ahead_;        // of the next turn, while a person types
   int64_t context_used_ = 0;
 };
 
@@ -277,9 +295,9 @@ Result<Conversation::After> Conversation::command(const std::string& line) {
     say(arguments.empty() ? "(no instructions; a new conversation)\n"
                           : "(new instructions; a new conversation)\n");
   } else if (name == "/save") {
-    status = save(arguments);
+    status = save(with_home(arguments));
   } else if (name == "/load") {
-    status = load(arguments);
+    status = load(with_home(arguments));
   } else if (name == "/retry") {
     status = retry();
   } else {
@@ -384,6 +402,7 @@ Status Conversation::save(const std::string& path) const {
 Status Conversation::load(const std::string& path) {
   if (path.empty()) return misuse("/load needs the name of a file that /save wrote");
   MINKE_ASSIGN(turns_, read_conversation(path));
+  ahead_.end();
   context_used_ = 0;  // until the next answer reads them
   flags_.system.reset();
   if (!turns_.empty() && turns_[0].role == "system") flags_.system = turns_[0].content;
@@ -426,7 +445,7 @@ Result<bool> Conversation::answer() {
     const EchoGuard echo;
     result = show_answer(
         [&](const OnPiece& on_piece, const std::stop_token& cancel) {
-          return engine_.chat_on(turns_, options, on_piece, timeline_, cancel);
+          return engine_.chat_on(turns_, {}, options, on_piece, timeline_, cancel);
         },
         &view);
     view.end();
@@ -439,6 +458,7 @@ Result<bool> Conversation::answer() {
   if (!nothing_came) {
     context_used_ = result->usage.prompt_tokens + result->usage.answer_tokens;
     turns_.push_back({"assistant", result->content, result->reasoning});
+    ahead_.begin(turns_, options, timeline_);
   }
   if (interrupted && console_->stdin_is_terminal()) {
     say(nothing_came ? "(ended by Ctrl-C before the answer began: the message is not kept)\n"
@@ -491,6 +511,34 @@ Status ChatFlags::settle() {
   return {};
 }
 
+Result<std::vector<Tool>> read_tools(const std::string& path) {
+  MINKE_ASSIGN(const std::string text, read_file_bytes(path, size_t{16} << 20));
+  const Json json = Json::parse(text, nullptr, false);
+  const auto bad = [&](std::string_view what) {
+    return misuse(
+        fmt::format("{} {}: expected [{{\"name\": ..., \"description\": ..., "
+                    "\"parameters\": {{JSON Schema}}}}, ...], or OpenAI's list of tools",
+                    printable(path, 400), what));
+  };
+  if (json.is_discarded()) return bad("is no JSON");
+  if (!json.is_array() || json.empty()) return bad("is no list of tools");
+  std::vector<Tool> tools;
+  for (const Json& one : json) {
+    const bool is_wrapped = one.is_object() && one.contains("function");
+    const Json& tool = is_wrapped ? one["function"] : one;
+    if (!tool.is_object() || !tool.contains("name") || !tool["name"].is_string()) {
+      return bad("has a tool without a name");
+    }
+    Tool& out = tools.emplace_back();
+    out.name = tool["name"].get<std::string>();
+    if (tool.contains("description") && tool["description"].is_string()) {
+      out.description = tool["description"].get<std::string>();
+    }
+    if (tool.contains("parameters")) out.parameters = tool["parameters"].dump();
+  }
+  return tools;
+}
+
 Result<std::shared_ptr<LocalEngine>> load_engine(EngineFlags flags, const ChatFlags& chat,
                                                  std::string path, Console* console) {
   if (chat.template_file) {
@@ -526,12 +574,17 @@ Result<std::shared_ptr<LocalEngine>> load_engine(EngineFlags flags, const ChatFl
 
 std::string answer_json(const Answer& answer, const std::string& model) {
   const Usage& u = answer.usage;
+  Json calls = Json::array();
+  for (const ToolCall& call : answer.tool_calls) {
+    calls.push_back({{"id", call.id}, {"name", call.name}, {"arguments", call.arguments}});
+  }
   const double rate = u.answer_tokens > 1 && u.answer_seconds > 0
                           ? static_cast<double>(u.answer_tokens - 1) / u.answer_seconds
                           : 0;
   return json_line({{"model", model},
                     {"content", answer.content},
                     {"reasoning", answer.reasoning.empty() ? Json() : Json(answer.reasoning)},
+                    {"tool_calls", calls},
                     {"finish", finish_word(answer.finish)},
                     {"thinking_was_closed", answer.thinking_was_closed},
                     {"seed", answer.seed},
@@ -561,11 +614,14 @@ Status answer_once(LocalEngine& engine, const OneAnswer& what, const ChatFlags& 
   const InterruptGuard guard;
   const Ask ask = [&](const OnPiece& on_piece, const std::stop_token& cancel) {
     return what.raw ? engine.complete(what.prompt, options, on_piece, cancel)
-                    : engine.chat(turns, options, on_piece, cancel);
+                    : engine.chat_with_tools(turns, what.tools, options, on_piece, cancel);
   };
   const Result<Answer> answer = show_answer(ask, &view);
   view.end();
   if (!answer) return std::unexpected(answer.error());
+  for (const ToolCall& call : answer->tool_calls) {
+    if (!flags.json) console->out(call_line(call) + "\n");
+  }
   if (flags.json) console->out(answer_json(*answer, engine.model_name()));
   MINKE_TRY(console->flush());
   if (flags.stats || (console->stderr_is_terminal() && !flags.json)) {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "cli/answer_view.h"
 #include "cli/console.h"
@@ -35,7 +36,10 @@ Result<std::shared_ptr<LocalEngine>> load_engine(EngineFlags flags, const ChatFl
 struct OneAnswer {
   std::string prompt;
   bool raw = false;
+  std::vector<Tool> tools = {};
 };
+// The tools that a file of JSON describes.
+Result<std::vector<Tool>> read_tools(const std::string& path);
 Status answer_once(LocalEngine& engine, const OneAnswer& what, const ChatFlags& flags,
                    const SamplingFlags& sampling, Console* console);
 

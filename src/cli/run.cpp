@@ -40,6 +40,8 @@ class Run : public Command {
     options->positional("PROMPT", ValueKind::kText, "The question", &second_);
     flags_.declare(options);
     options->flag("--raw", "Continue PROMPT as it stands, without the chat template", &raw_);
+    options->file("--tools", "Tools that the model may call, as JSON; calls go to stdout, uncalled",
+                  &tools_);
     options->flag("--json", "Print the whole answer as one line of JSON", &flags_.json);
     sampling_.declare(options);
     engine_.declare(options);
@@ -50,6 +52,10 @@ class Run : public Command {
     if (raw_ && flags_.think == "off") {
       return misuse(
           "--no-think is done with the chat template, which --raw leaves out: give one of the two");
+    }
+    if (raw_ && tools_) {
+      return misuse(
+          "--tools are shown by the chat template, which --raw leaves out: give one of the two");
     }
     if (raw_ && flags_.system) {
       return misuse(
@@ -75,7 +81,11 @@ class Run : public Command {
       path.error().message += "; if it is the question, give it behind a MODEL";
     }
     if (!path) return std::unexpected(std::move(path).error());
+    if (chats && tools_) return misuse("--tools needs a prompt: give PROMPT or pipe one in");
     OneAnswer what{.prompt = "", .raw = raw_};
+    if (tools_) {
+      MINKE_ASSIGN(what.tools, read_tools(*tools_));
+    }
     if (!chats) {
       MINKE_ASSIGN(what.prompt, whole_prompt(prompt, console));
     }
@@ -103,7 +113,7 @@ class Run : public Command {
     return prompt ? text + "\n\n" + piped : piped;
   }
 
-  std::optional<std::string> first_, second_;
+  std::optional<std::string> first_, second_, tools_;
   bool raw_ = false;
   ChatFlags flags_;
   SamplingFlags sampling_;

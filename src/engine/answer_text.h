@@ -1,5 +1,5 @@
-// From sampled tokens to what a person reads: whole characters, reasoning apart from content, stop
-// strings cut off. One answer, one object, one thread (the loop's).
+// From sampled tokens to what a person reads: whole characters, reasoning and calls of tools apart
+// from content, stop strings cut off. One answer, one object, one thread (the loop's).
 #pragma once
 
 #include <cstdint>
@@ -13,14 +13,16 @@
 #include "text/chat_template.h"
 #include "text/think_parser.h"
 #include "text/tokenizer.h"
+#include "text/tool_calls.h"
 #include "text/utf8_stream.h"
 
 namespace minke {
 
 struct AnswerTextOptions {
-  bool split_thinking = false;  // else all is content
-  bool starts_inside = false;   // the prompt ended inside the thinking
-  ThinkingStyle style;          // its tags
+  bool split_thinking = false;           // else all is content
+  bool starts_inside = false;            // the prompt ended inside the thinking
+  ThinkingStyle style;                   // its tags
+  ToolFormat tools = ToolFormat::kNone;  // how calls are written, where there are tools
   std::vector<std::string> stop;
 };
 
@@ -35,10 +37,13 @@ class AnswerText {
 
   const std::string& reasoning() const { return reasoning_; }
   const std::string& content() const { return content_; }
+  const std::vector<ToolCall>& calls() const { return calls_; }
   int64_t reasoning_tokens() const { return reasoning_tokens_; }
 
  private:
   void give(PieceKind kind, std::string_view text);
+  void give_call(ToolCall call);
+  void take_tool_events(const std::vector<ToolEvent>& events);
   void take_text(const std::string& text);
   void take_content(std::string_view text);
   void take_events(const std::vector<ThinkEvent>& events);
@@ -49,9 +54,12 @@ class AnswerText {
   OnPiece on_piece_;
   Utf8Stream characters_;
   ThinkParser thinking_;
+  ToolCallParser tools_;
   StopStrings stops_;
   std::string reasoning_;
   std::string content_;
+  std::vector<ToolCall> calls_;
+  int64_t position_ = 0;  // of the last token
   int64_t reasoning_tokens_ = 0;
   bool cancelled_ = false;
 };

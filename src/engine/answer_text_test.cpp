@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "text/tokenizer_toy.h"
+
 namespace minke {
 namespace {
 
@@ -113,6 +115,48 @@ TEST(AnswerText, WithoutThinkingTagsAreText) {
   text.take({.token = 1, .position = 0, .ends_turn = true});
   text.finish();
   EXPECT_EQ(text.content(), "<think>hm");
+}
+
+TEST(AnswerText, CallsOfToolsAreApartFromContent) {
+  const Pieces pieces({"<tool_call>\n{\"name\": \"f\", ", "\"arguments\": {\"a\": 1}}\n</tool",
+                       "_call>", "\n", "I see.\n", "<tool_call>oops</tool_call>"});
+  Shown shown;
+  AnswerText text(pieces.tokenizer(), {.tools = ToolFormat::kHermes}, shown.on_piece());
+  for (const int i : {4, 0, 1, 2, 3, 0, 1, 2, 5}) {
+    text.take({.token = Pieces::word(i), .position = 40 + i});
+  }
+  text.finish();
+  ASSERT_EQ(text.calls().size(), 2u);
+  EXPECT_EQ(text.calls()[0].name, "f");
+  EXPECT_EQ(text.calls()[0].arguments, "{\"a\":1}");
+  EXPECT_EQ(text.calls()[0].id.size(), 9u);
+  EXPECT_NE(text.calls()[0].id, text.calls()[1].id);
+  EXPECT_EQ(text.content(), "I see.\n<tool_call>oops</tool_call>");
+  ASSERT_EQ(shown.pieces.size(), 4u);
+  EXPECT_EQ(shown.pieces[1].first, PieceKind::kToolCall);
+  EXPECT_EQ(shown.pieces[1].second, "{\"a\":1}");
+}
+
+TEST(AnswerText, MarkersOfCallsCountWhereTheyAreControlTokens) {
+  TokenizerSpec spec = testing::toy_bpe({});
+  for (const std::string_view marker : tool_markers(ToolFormat::kDeepSeek)) {
+    spec.tokens.emplace_back(marker);
+    spec.types.push_back(static_cast<int32_t>(TokenType::kControl));
+  }
+  const auto tokenizer = Tokenizer::create(std::move(spec));
+  ASSERT_TRUE(tokenizer) << tokenizer.error().message;
+  const std::string answer =
+      "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>f\n```json\n{}\n```"
+      "<｜tool▁call▁end｜><｜tool▁calls▁end｜>";
+  for (const ToolFormat format : {ToolFormat::kDeepSeek, ToolFormat::kNone}) {
+    AnswerText text(**tokenizer, {.tools = format}, {});
+    for (const int32_t token : (*tokenizer)->encode(answer, SpecialText::kParse)) {
+      text.take({.token = token});
+    }
+    text.finish();
+    EXPECT_EQ(text.calls().size(), format == ToolFormat::kNone ? 0u : 1u);
+    EXPECT_EQ(text.content(), format == ToolFormat::kNone ? "functionf\n```json\n{}\n```" : "");
+  }
 }
 
 TEST(AnswerText, ACallbackThatHasEnoughIsNotCalledAgain) {

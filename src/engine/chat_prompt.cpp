@@ -85,14 +85,23 @@ ChatTimeline chat_timeline(const Tokenizer& tokenizer, const RenderedChat& chat,
 }
 
 void add_answer(const Tokenizer& tokenizer, std::span<const int32_t> tokens,
-                ChatTimeline& timeline) {
+                std::span<const std::string_view> markers, ChatTimeline& timeline) {
   if (!tokens.empty() && tokenizer.is_end_of_generation(tokens.back())) {
     tokens = tokens.first(tokens.size() - 1);
   }
-  const auto has_text = [&](int32_t token) { return !tokenizer.piece(token).empty(); };
+  const auto is_marker = [&](int32_t token) {
+    return std::ranges::find(markers, tokenizer.piece(token, true)) != markers.end();
+  };
+  const auto has_text = [&](int32_t token) {
+    return !tokenizer.piece(token).empty() || is_marker(token);
+  };
   if (!std::ranges::all_of(tokens, has_text)) return;
-  for (const int32_t token : tokens) timeline.text += tokenizer.piece(token);
-  timeline.tokens.insert(timeline.tokens.end(), tokens.begin(), tokens.end());
+  for (const int32_t token : tokens) {
+    timeline.text += tokenizer.piece(token, true);
+    timeline.tokens.push_back(token);
+    if (!tokenizer.is_control(token)) continue;
+    timeline.cuts.push_back({timeline.text.size(), timeline.tokens.size()});
+  }
   timeline.cuts.push_back({timeline.text.size(), timeline.tokens.size()});
 }
 

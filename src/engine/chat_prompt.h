@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "text/chat_template.h"
@@ -35,8 +36,9 @@ ChatTimeline chat_timeline(const Tokenizer& tokenizer, const RenderedChat& chat,
                            const ChatTimeline& before);
 
 // The model has answered: `tokens` as sampled. An answer with control tokens in it (but for the one
-// that ends it, which is left out) has no text of its own and is not added.
+// that ends it, which is left out) has no text of its own and is not added; `markers` are those
+// that have, because a template writes them into history.
 void add_answer(const Tokenizer& tokenizer, std::span<const int32_t> tokens,
-                ChatTimeline& timeline);
+                std::span<const std::string_view> markers, ChatTimeline& timeline);
 
 }  // namespace minke

@@ -36,6 +36,9 @@ constexpr int kThreadsMax = 1024;
 constexpr int64_t kLogitRowsMax = 64;
 constexpr int64_t kDraftTokensMax = 32;
 
+// Tokens that are worth reading before they are asked for; the next turn's markers alone are not.
+constexpr int64_t kReadAheadMin = 16;
+
 Status check_options(const EngineOptions& options) {
   const auto range = [](const char* name, int64_t value, int64_t low, int64_t high) -> Status {
     if (value >= low && value <= high) return {};
@@ -88,6 +91,38 @@ uint64_t activation_bytes(const ModelConfig& config, const EngineOptions& option
          kTables;
 }
 
+// Tools in the form in which templates take them: OpenAI's.
+Result<Value> tool_descriptions(const std::vector<Tool>& tools) {
+  if (tools.empty()) return Value();
+  Value::Array all;
+  for (const Tool& tool : tools) {
+    constexpr std::string_view kAllowed =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
+    constexpr size_t kNameBytesMax = 64;
+    if (tool.name.empty() || tool.name.size() > kNameBytesMax ||
+        tool.name.find_first_not_of(kAllowed) != std::string::npos) {
+      return misuse(
+          fmt::format("a tool's name must be 1 to {} of letters, digits, '_', '-' and "
+                      "'.', got '{}'",
+                      kNameBytesMax, tool.name));
+    }
+    Value parameters(Value::Object{{"type", "object"}, {"properties", Value(Value::Object{})}});
+    if (!tool.parameters.empty()) {
+      Result<Value> given = parse_json(tool.parameters);
+      if (!given || given->as_object() == nullptr) {
+        return misuse(fmt::format("the parameters of the tool '{}' must be a JSON object{}",
+                                  tool.name, given ? "" : ": " + given.error().message));
+      }
+      parameters = *std::move(given);
+    }
+    Value::Object function = {{"name", tool.name},
+                              {"description", tool.description},
+                              {"parameters", std::move(parameters)}};
+    all.emplace_back(Value::Object{{"type", "function"}, {"function", Value(std::move(function))}});
+  }
+  return Value(std::move(all));
+}
+
 // All that an engine is made of, in the order in which it is built.
 struct Parts {
   EngineOptions options;
@@ -126,12 +161,17 @@ class LocalEngineImpl final : public LocalEngine {
   }
   Result<Answer> chat(const std::vector<ChatTurn>& turns, const SamplingOptions& sampling,
                       const OnPiece& on_piece, const std::stop_token& cancel) override {
-    ChatTimeline timeline;
-    return chat_on(turns, sampling, on_piece, timeline, cancel);
+    return chat_with_tools(turns, {}, sampling, on_piece, cancel);
   }
-  Result<Answer> chat_on(const std::vector<ChatTurn>& turns, const SamplingOptions& sampling,
-                         const OnPiece& on_piece, ChatTimeline& timeline,
-                         const std::stop_token& cancel) override;
+  Result<Answer> chat_with_tools(const std::vector<ChatTurn>& turns, const std::vector<Tool>& tools,
+                                 const SamplingOptions& sampling, const OnPiece& on_piece,
+                                 const std::stop_token& cancel) override {
+    ChatTimeline timeline;
+    return chat_on(turns, tools, sampling, on_piece, timeline, cancel);
+  }
+  Result<Answer> chat_on(const std::vector<ChatTurn>& turns, const std::vector<Tool>& tools,
+                         const SamplingOptions& sampling, const OnPiece& on_piece,
+                         ChatTimeline& timeline, const std::stop_token& cancel) override;
   Result<Answer> complete(std::string_view prompt, const SamplingOptions& sampling,
                           const OnPiece& on_piece, const std::stop_token& cancel) override {
     return complete_tokens(text_prompt(prompt, false), sampling, on_piece, cancel);
@@ -143,11 +183,13 @@ class LocalEngineImpl final : public LocalEngine {
         sampling.think_budget >= 0 && ends_inside_thinking(detokenize(prompt), thinking_style());
     return answer(prompt, sampling, on_piece, {.starts_inside = is_inside}, cancel);
   }
+  uint64_t read_ahead(const std::vector<ChatTurn>& turns, const SamplingOptions& sampling,
+                      const ChatTimeline& timeline) override;
   Result<std::vector<TokenScore>> score(std::vector<int32_t> tokens,
                                         const ScoreOptions& options) override;
 
   Result<std::vector<int32_t>> chat_prompt(const std::vector<ChatTurn>& turns) const override {
-    MINKE_ASSIGN(const RenderedChat chat, render(turns, std::nullopt));
+    MINKE_ASSIGN(const RenderedChat chat, render(turns, {}, std::nullopt));
     return chat_timeline(*parts_.tokenizer, chat, {}).tokens;
   }
   std::vector<int32_t> text_prompt(std::string_view text, bool parse_special) const override {
@@ -185,7 +227,9 @@ class LocalEngineImpl final : public LocalEngine {
   }
 
  private:
-  Result<RenderedChat> render(const std::vector<ChatTurn>& turns, std::optional<bool> think) const;
+  Result<RenderedChat> render(const std::vector<ChatTurn>& turns, const std::vector<Tool>& tools,
+                              std::optional<bool> think) const;
+  ToolFormat tool_format(const std::vector<ChatTurn>& turns, const std::vector<Tool>& tools) const;
   ThinkingStyle thinking_style() const {
     return parts_.chat_template ? parts_.chat_template->traits().thinking : ThinkingStyle();
   }
@@ -197,7 +241,17 @@ class LocalEngineImpl final : public LocalEngine {
   bool splits_thinking_ = false;
 };
 
+// How calls are written that this answer may have.
+ToolFormat LocalEngineImpl::tool_format(const std::vector<ChatTurn>& turns,
+                                        const std::vector<Tool>& tools) const {
+  const bool has_calls =
+      std::ranges::any_of(turns, [](const ChatTurn& turn) { return !turn.tool_calls.empty(); });
+  if (!parts_.chat_template || (tools.empty() && !has_calls)) return ToolFormat::kNone;
+  return parts_.chat_template->traits().tool_format;
+}
+
 Result<RenderedChat> LocalEngineImpl::render(const std::vector<ChatTurn>& turns,
+                                             const std::vector<Tool>& tools,
                                              std::optional<bool> think) const {
   if (!parts_.chat_template) return std::unexpected(parts_.chat_template.error());
   if (turns.empty()) return misuse("the conversation is empty: there is nothing to answer");
@@ -206,15 +260,28 @@ Result<RenderedChat> LocalEngineImpl::render(const std::vector<ChatTurn>& turns,
     return misuse(fmt::format("{} cannot be made to think: its chat template knows no thinking",
                               model_name()));
   }
+  const ChatTemplateTraits& traits = chat_template.traits();
+  if (!tools.empty() &&
+      (traits.tool_format == ToolFormat::kNone || (!traits.takes_tools && !traits.repairs_tools))) {
+    return misuse(
+        fmt::format("{} cannot be given tools: its chat template knows none, or writes calls in a "
+                    "way that is not known here",
+                    model_name()));
+  }
   ChatRequest request;
   request.enable_thinking = think;
+  MINKE_ASSIGN(request.tools, tool_descriptions(tools));
   std::string unplaced;  // system text for which the template has no place
   for (const ChatTurn& turn : turns) {
     if (turn.role == "system" && !chat_template.traits().takes_system) {
       unplaced += turn.content + "\n\n";
       continue;
     }
-    ChatMessage message{.role = turn.role, .content = turn.content, .reasoning = turn.reasoning};
+    ChatMessage message{.role = turn.role,
+                        .content = turn.content,
+                        .reasoning = turn.reasoning,
+                        .tool_calls = turn.tool_calls,
+                        .tool_call_id = turn.tool_call_id};
     if (turn.role == "user") message.content = std::exchange(unplaced, {}) + message.content;
     request.messages.push_back(std::move(message));
   }
@@ -246,8 +313,12 @@ Result<Answer> LocalEngineImpl::answer(std::vector<int32_t> prompt, const Sampli
   request.on_done = [&text](const Result<Completion>&) { text.finish(); };
   MINKE_ASSIGN(Completion completion, parts_.loop->run(std::move(request), cancel));
   completion.usage.reasoning_tokens = text.reasoning_tokens();
+  if (completion.finish == FinishReason::kEndOfTurn && !text.calls().empty()) {
+    completion.finish = FinishReason::kToolCalls;
+  }
   return Answer{.reasoning = text.reasoning(),
                 .content = text.content(),
+                .tool_calls = text.calls(),
                 .tokens = std::move(completion.tokens),
                 .logprobs = std::move(completion.logprobs),
                 .top = std::move(completion.top),
@@ -258,9 +329,11 @@ Result<Answer> LocalEngineImpl::answer(std::vector<int32_t> prompt, const Sampli
 }
 
 Result<Answer> LocalEngineImpl::chat_on(const std::vector<ChatTurn>& turns,
+                                        const std::vector<Tool>& tools,
                                         const SamplingOptions& sampling, const OnPiece& on_piece,
                                         ChatTimeline& timeline, const std::stop_token& cancel) {
-  MINKE_ASSIGN(const RenderedChat chat, render(turns, sampling.think));
+  MINKE_ASSIGN(const RenderedChat chat, render(turns, tools, sampling.think));
+  const ToolFormat format = tool_format(turns, tools);
   ChatTimeline next = chat_timeline(*parts_.tokenizer, chat, timeline);
   if (next.tokens.empty()) {
     return without_template(
@@ -271,11 +344,37 @@ Result<Answer> LocalEngineImpl::chat_on(const std::vector<ChatTurn>& turns,
                                     {.split_thinking = splits_thinking_,
                                      .starts_inside = chat.ends_inside_thinking,
                                      .style = {},
+                                     .tools = format,
                                      .stop = {}},
                                     cancel));
-  add_answer(*parts_.tokenizer, given.tokens, next);
+  add_answer(*parts_.tokenizer, given.tokens, tool_markers(format), next);
   timeline = std::move(next);
   return given;
+}
+
+uint64_t LocalEngineImpl::read_ahead(const std::vector<ChatTurn>& turns,
+                                     const SamplingOptions& sampling,
+                                     const ChatTimeline& timeline) {
+  // Certain is what two next turns have in common that begin with different characters.
+  std::vector<std::vector<int32_t>> prompts;
+  for (const char* word : {"1", "a"}) {
+    std::vector<ChatTurn> next = turns;
+    next.push_back({.role = "user", .content = word, .reasoning = {}});
+    const Result<RenderedChat> chat = render(next, {}, sampling.think);
+    if (!chat) return 0;
+    prompts.push_back(chat_timeline(*parts_.tokenizer, *chat, timeline).tokens);
+  }
+  const auto differ = std::ranges::mismatch(prompts[0], prompts[1]).in1;
+  std::vector<int32_t> certain(prompts[0].begin(), differ);
+  const auto known = std::ranges::mismatch(certain, timeline.tokens).in1 - certain.begin();
+  if (std::ssize(certain) - known < kReadAheadMin || std::ssize(certain) > context_tokens()) {
+    return 0;
+  }
+  LoopRequest request;
+  request.prompt = std::move(certain);
+  request.sampling.tokens_max = 0;
+  request.is_ahead = true;
+  return submit(std::move(request));
 }
 
 Result<std::vector<TokenScore>> LocalEngineImpl::score(std::vector<int32_t> tokens,
@@ -587,6 +686,8 @@ const char* finish_reason_name(FinishReason reason) {
   switch (reason) {
     case FinishReason::kEndOfTurn:
       return "end of turn";
+    case FinishReason::kToolCalls:
+      return "tool calls";
     case FinishReason::kStopString:
       return "stop string";
     case FinishReason::kTokensMax:

@@ -11,6 +11,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/result.h"
@@ -66,9 +67,16 @@ class LocalEngine : public Engine {
   virtual std::vector<int32_t> text_prompt(std::string_view text, bool parse_special) const = 0;
   // chat() that keeps the tokens of the conversation so far (engine/chat_prompt.h): begins where
   // `timeline` ends, as far as the turns still agree, and leaves it behind the answer.
-  virtual Result<Answer> chat_on(const std::vector<ChatTurn>& turns,
+  virtual Result<Answer> chat_on(const std::vector<ChatTurn>& turns, const std::vector<Tool>& tools,
                                  const SamplingOptions& sampling, const OnPiece& on_piece,
                                  ChatTimeline& timeline, const std::stop_token& cancel = {}) = 0;
+
+  // Reads what the next turn of a conversation will begin with, as far as that is certain, while
+  // the engine has nothing else to do: templates that strip thinking from history change the prompt
+  // before every turn. `turns` end with the assistant's, and `timeline` with its tokens. The
+  // request's id, for cancel(); 0 when there is nothing to read. See ReadAhead.
+  virtual uint64_t read_ahead(const std::vector<ChatTurn>& turns, const SamplingOptions& sampling,
+                              const ChatTimeline& timeline) = 0;
 
   virtual const Tokenizer& tokenizer() const = 0;
   virtual const ChatTemplate* chat_template() const = 0;  // nullptr: the file has none
@@ -82,6 +90,29 @@ class LocalEngine : public Engine {
   virtual LoopStats stats() const = 0;
   // Of the cache of experts; nothing where all weights are in memory.
   virtual std::optional<ExpertStats> expert_stats() const = 0;
+};
+
+// What a conversation has the engine read ahead: at most one request, which ends with the object.
+// `engine` outlives it.
+class ReadAhead {
+ public:
+  explicit ReadAhead(LocalEngine& engine) : engine_(engine) {}
+  ~ReadAhead() { end(); }
+  ReadAhead(const ReadAhead&) = delete;
+  ReadAhead& operator=(const ReadAhead&) = delete;
+
+  void begin(const std::vector<ChatTurn>& turns, const SamplingOptions& sampling,
+             const ChatTimeline& timeline) {
+    end();
+    id_ = engine_.read_ahead(turns, sampling, timeline);
+  }
+  void end() {
+    if (id_ != 0) engine_.cancel(std::exchange(id_, 0));
+  }
+
+ private:
+  LocalEngine& engine_;
+  uint64_t id_ = 0;
 };
 
 }  // namespace minke

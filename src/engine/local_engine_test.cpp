@@ -196,6 +196,43 @@ TEST(LocalEngine, ABudgetEndsTheThinkingAndTheAnswerFollows) {
   EXPECT_FALSE(off->content.empty());
 }
 
+TEST(LocalEngine, ToolsGoIntoThePromptWhereTheTemplateTakesThem) {
+  constexpr const char* kTemplate =
+      "{% if tools %}{% for t in tools %}{{ t.function.name + ':' + t.function.description + ':' + "
+      "(t.function.parameters | tojson) + '\n' }}{% endfor %}{{ '<tool_call>' }}{% endif %}"
+      "{% for m in messages %}{{ m.role + ':' + m.content }}{% if m.tool_calls %}"
+      "{{ m.tool_calls[0].function.name + (m.tool_calls[0].function.arguments | tojson) }}{% endif "
+      "%}"
+      "{{ '<|im_end|>' }}{% endfor %}";
+  const auto engine = load("qwen2.gguf", {.chat_template = kTemplate});
+  const std::vector<Tool> tools = {
+      {.name = "get", .description = "Gets.", .parameters = "{\"type\": \"object\"}"},
+      {.name = "put"}};
+  std::vector<ChatTurn> turns = {{.role = "user", .content = "in", .reasoning = {}}};
+  const auto tokens_of = [&](const auto& answer) {
+    if (!answer) ADD_FAILURE() << answer.error().message;
+    return answer ? answer->usage.prompt_tokens : 0;
+  };
+  const auto none = engine->chat(turns, seeded(3), {});
+  const auto some = engine->chat_with_tools(turns, tools, seeded(3), {});
+  EXPECT_GT(tokens_of(some), tokens_of(none) + 20);
+  turns.push_back({.role = "assistant",
+                   .content = "",
+                   .reasoning = {},
+                   .tool_calls = {{.id = "1", .name = "get", .arguments = "{\"a\": 1}"}}});
+  turns.push_back({.role = "tool", .content = "2", .reasoning = {}, .tool_call_id = "1"});
+  EXPECT_GT(tokens_of(engine->chat_with_tools(turns, tools, seeded(3), {})), tokens_of(some) + 5);
+
+  const auto refusal = [&](LocalEngine& asked, const std::vector<Tool>& given) {
+    const auto answer = asked.chat_with_tools(turns, given, seeded(3), {});
+    return answer ? std::string("no error") : answer.error().message;
+  };
+  EXPECT_THAT(refusal(*engine, {{.name = "two words"}}), HasSubstr("got 'two words'"));
+  EXPECT_THAT(refusal(*engine, {{.name = "f", .parameters = "[1]"}}),
+              HasSubstr("the parameters of the tool 'f' must be a JSON object"));
+  EXPECT_THAT(refusal(*load(), tools), HasSubstr("cannot be given tools"));
+}
+
 TEST(LocalEngine, OnlyAModelThatThinksCanBeMadeTo) {
   const auto engine = load();
   const std::vector<ChatTurn> turns = {{.role = "user", .content = "the thing", .reasoning = {}}};
@@ -440,7 +477,7 @@ TEST(ChatPrompt, AConversationKeepsTheTokensItHad) {
   // "the" letter by letter, as no tokenizer would write it.
   std::vector<int32_t> letters;
   for (const char* letter : {"t", "h", "e"}) letters.push_back(tokenizer.find(letter).value());
-  add_answer(tokenizer, letters, first);
+  add_answer(tokenizer, letters, {}, first);
   EXPECT_EQ(first.text, "<|im_start|>the<|im_end|>the");
   const ChatTimeline second = chat_timeline(tokenizer,
                                             rendered({{"<|im_start|>", false},

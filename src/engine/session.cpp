@@ -10,14 +10,14 @@ namespace {
 class ChatSession final : public Session {
  public:
   ChatSession(std::shared_ptr<LocalEngine> engine, Engine::SessionOptions options)
-      : engine_(std::move(engine)), options_(std::move(options)) {
+      : engine_(std::move(engine)), options_(std::move(options)), ahead_(*engine_) {
     forget();
   }
 
   Result<Answer> ask(std::string_view prompt, const SamplingOptions& sampling,
                      const OnPiece& on_piece, const std::stop_token& cancel) override {
     turns_.push_back({.role = "user", .content = std::string(prompt), .reasoning = {}});
-    Result<Answer> answer = engine_->chat_on(turns_, sampling, on_piece, timeline_, cancel);
+    Result<Answer> answer = engine_->chat_on(turns_, {}, sampling, on_piece, timeline_, cancel);
     const bool nothing_came = !answer || (answer->finish == FinishReason::kCancelled &&
                                           answer->content.empty() && answer->reasoning.empty());
     if (nothing_came) {
@@ -25,6 +25,7 @@ class ChatSession final : public Session {
     } else {
       turns_.push_back(
           {.role = "assistant", .content = answer->content, .reasoning = answer->reasoning});
+      ahead_.begin(turns_, sampling, timeline_);
     }
     return answer;
   }
@@ -32,6 +33,7 @@ class ChatSession final : public Session {
   const std::vector<ChatTurn>& turns() const override { return turns_; }
 
   void forget() override {
+    ahead_.end();
     turns_.clear();
     timeline_ = {};
     if (!options_.system.empty()) {
@@ -44,6 +46,7 @@ class ChatSession final : public Session {
   Engine::SessionOptions options_;
   std::vector<ChatTurn> turns_;
   ChatTimeline timeline_;
+  ReadAhead ahead_;  // refers to the engine: last
 };
 
 }  // namespace
