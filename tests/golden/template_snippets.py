@@ -187,6 +187,59 @@ SYNTAX_ERRORS = [
     "{{", "{{ 1", "{% if %}", "{% if 1 %}", "a\nb\n{% endif %}", "{% for %}", "{% for x %}", "{% for x in %}{% endfor %}", "{% for 1 in [1] %}{% endfor %}", "\n\n{{ 1 + }}", "{{ (1 }}", "{{ 1) }}", "{{ [1 }}", "{{ {'a' 1} }}", "{{ 'abc }}", "{{ a b }}", "{{ a. }}", "{{ a..b }}", "{{ a[ }}", "{{ | upper }}", "{{ 1 | }}", "{{ 1 is }}", "{% set %}", "{% set x %}", "{% set 1 = 2 %}", "{% set true = 2 %}", "{% set x = %}", "{% unknown %}", "\n{% if 1 %}\n{% else %}\n{% else %}\n{% endif %}", "{% macro %}{% endmacro %}", "{% macro f %}{% endmacro %}", "{% macro f( %}{% endmacro %}", "{% raw %}", "{# abc", "x\n{% for a in b %}\n{% endif %}", "{{ f(a=1, 2) }}", "{{ f(**a, b) }}", "{{ 1 if }}", "{{ not }}", "{{ ? }}", "{{ 1 & 2 }}", "{{ a ! b }}", "{% %}", "{{ }}", "{% if 1 %}{% for a in b %}{% endif %}{% endfor %}", "{% elif %}", "{{ '\\x4' }}", "{{ $ }}", "{% do x %}", "{{ 1 2 }}", "{{ , }}", "{{ a, b, }}|", "{{ () }}", "{{ [,] }}", "{{ {,} }}", "{{ f(,) }}", "{% set a.b.c = 1 %}", "{% for a.b in c %}{% endfor %}", "{% call %}{% endcall %}", "{% filter %}{% endfilter %}", "{% with a %}{% endwith %}", "{{ a if b else }}", "{% endfor %}", "{% if 1 %}x{% endif 2 %}", "{{ x is not }}",
 ]
 
+# In the manner of DeepSeek's: how a prompt ends, what becomes of thinking in history, which turns
+# begin with a marker. Ours, as small as shows it.
+R1 = (
+    "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}{{ '<｜User｜>' + m.content }}"
+    "{% elif m.role == 'assistant' %}{{ '<｜Assistant｜>' + m.content.split('</think>')[-1] + "
+    "'<｜end▁of▁sentence｜>' }}{% else %}{{ m.content }}{% endif %}{% endfor %}"
+    "{{ '<｜Assistant｜><think>\\n' if add_generation_prompt }}"
+)
+R1_0528 = (
+    "{% set ns = namespace(asked=false) %}{{ bos_token }}{% for m in messages %}"
+    "{% set content = m['content'] %}{% if m['role'] == 'user' %}{% set ns.asked = true %}"
+    "{{ '<｜User｜>' + content + '<｜Assistant｜>' }}{% elif m['role'] == 'assistant' %}"
+    "{% set ns.asked = false %}{% if '</think>' in content %}"
+    "{% set content = content.split('</think>')[-1] %}{% endif %}"
+    "{{ content + '<｜end▁of▁sentence｜>' }}{% else %}{{ content }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt and not ns.asked %}{{ '<｜Assistant｜>' }}{% endif %}"
+)
+V31 = (
+    "{% if thinking is not defined %}{% set thinking = false %}{% endif %}{{ bos_token }}"
+    "{% for m in messages %}{% if m.role == 'user' %}{{ '<｜User｜>' + m.content }}"
+    "{% elif m.role == 'assistant' %}{{ '<｜Assistant｜></think>' + m.content.split('</think>')[-1] "
+    "+ '<｜end▁of▁sentence｜>' }}{% else %}{{ m.content }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<｜Assistant｜>' + ('<think>' if thinking else '</think>') }}"
+    "{% endif %}"
+)
+V2 = (
+    "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'user' %}"
+    "{{ 'User: ' + m['content'] + '\\n\\n' }}{% elif m['role'] == 'assistant' %}"
+    "{{ 'Assistant: ' + m['content'] + eos_token }}{% else %}{{ m['content'] + '\\n\\n' }}{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
+)
+V25 = (
+    "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'system' %}{{ m['content'] }}"
+    "{% elif m['role'] == 'user' %}{{ '<｜User｜>' + m['content'] }}{% else %}"
+    "{{ '<｜Assistant｜>' + m['content'] + '<｜end▁of▁sentence｜>' }}{% endif %}{% endfor %}"
+    "{{ '<｜Assistant｜>' if add_generation_prompt }}"
+)
+TALK = {
+    "bos_token": "<｜begin▁of▁sentence｜>",
+    "eos_token": "<｜end▁of▁sentence｜>",
+    "messages": [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "One?"},
+        {"role": "assistant", "content": "<think>\nHm.\n</think>\n\nOne."},
+        {"role": "user", "content": "Two?"},
+    ],
+}
+DEEPSEEK = [
+    (source, {**TALK, **more})
+    for source in (R1, R1_0528, V31, V2, V25)
+    for more in ({}, {"thinking": True}, {"thinking": False}, {"add_generation_prompt": False})
+]
+
 SNIPPETS = [case for group in (WHITESPACE, PRINTING, OPERATORS, ACCESS, STRINGS, CONTAINERS, TESTS,
-                               FILTERS, JSON, STATEMENTS, SYNTAX_ERRORS)
+                               FILTERS, JSON, STATEMENTS, SYNTAX_ERRORS, DEEPSEEK)
             for case in group if case]
