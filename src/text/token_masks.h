@@ -1,0 +1,94 @@
+// Which tokens may come next under a grammar, for a vocabulary: the tokens all of whose bytes the
+// grammar allows behind the text so far. Found once for each state of the automaton.
+//
+// The specification is the plain one: a token is allowed exactly when GrammarAutomaton::next over
+// its bytes never comes to kDead. token_masks_test.cpp holds it to that.
+//
+// Owned by one thread at a time; the trie may be shared.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "core/result.h"
+#include "text/grammar_automaton.h"
+#include "text/token_trie.h"
+
+namespace minke {
+
+// A set of tokens: those of `base`, and those of `tokens`.
+struct TokenMask {
+  std::span<const uint64_t> base;  // a bit a token; may be empty
+  std::vector<int32_t> tokens;     // in no order, none twice, none that is in base
+  bool may_end = false;            // the text may end here
+  bool empty() const { return base.empty() && tokens.empty(); }
+  bool allows(int32_t token) const;
+
+  std::vector<uint64_t> own;  // what base may point to
+};
+
+class TokenMasks {
+ public:
+  TokenMasks(GrammarAutomaton automaton, std::shared_ptr<const TokenTrie> trie)
+      : automaton_(std::move(automaton)), trie_(std::move(trie)) {}
+  TokenMasks(const TokenMasks&) = delete;
+  TokenMasks& operator=(const TokenMasks&) = delete;
+
+  GrammarAutomaton& automaton() { return automaton_; }
+  const TokenTrie& trie() const { return *trie_; }
+  // Valid until the next call. Fails when there is too much to look at: a grammar that can be read
+  // in very many ways.
+  Result<const TokenMask*> mask(GrammarAutomaton::State state);
+  // What is found out is forgotten when it has grown too large: then all states are void
+  // (GrammarAutomaton::epoch), and who holds one reads its text again. Called before mask().
+  void make_room();
+
+ private:
+  using State = GrammarAutomaton::State;
+  // How far plain characters lead from a state, all to the same place.
+  struct PlainRun {
+    int characters = 0;   // kPlainMax at most
+    bool is_all = false;  // no plain characters can follow behind them that are not counted
+  };
+  PlainRun plain_run(State state);
+  Status walk(const TokenTrie::Tree& tree, State state, TokenMask& mask);
+
+  GrammarAutomaton automaton_;
+  std::shared_ptr<const TokenTrie> trie_;
+  std::unordered_map<State, TokenMask> masks_;
+  size_t mask_bytes_ = 0;
+  std::vector<State> path_;  // scratch
+};
+
+// A text under a grammar, token by token. Several may share one TokenMasks, on one thread.
+class GrammarMatcher {
+ public:
+  // `masks` outlives the matcher.
+  explicit GrammarMatcher(TokenMasks& masks)
+      : masks_(masks), state_(masks.automaton().start()), epoch_(masks.automaton().epoch()) {}
+
+  Result<const TokenMask*> mask();
+  // False, and nothing has changed, when the grammar does not allow them here.
+  bool take(std::string_view bytes);
+  bool allows(std::string_view bytes);
+  bool may_end();
+  // Bytes that must come next, whatever the text becomes: up to `bytes_max` of them.
+  std::string forced(size_t bytes_max);
+
+ private:
+  GrammarAutomaton::State state();
+  GrammarAutomaton::State after(std::string_view bytes);
+
+  TokenMasks& masks_;
+  GrammarAutomaton::State state_;
+  int64_t epoch_;
+  std::string text_;
+};
+
+}  // namespace minke
