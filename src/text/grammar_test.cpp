@@ -1,4 +1,6 @@
 // Regular expressions and JSON schemas as grammars: tables of what they take and what they refuse.
+#include "text/grammar.h"
+
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -7,7 +9,6 @@
 #include <string_view>
 #include <vector>
 
-#include "text/grammar.h"
 #include "text/grammar_automaton.h"
 #include "text/grammar_json.h"
 #include "text/grammar_regex.h"
@@ -51,8 +52,8 @@ TEST(CharSet, KeepsRangesApartAndLeavesSurrogatesOut) {
 }
 
 TEST(Utf8Sequences, HoldExactlyTheCharactersOfTheRange) {
-  const std::vector<uint32_t> edges = {0,      0x41,   0x7F,   0x80,    0x7FF,   0x800,
-                                       0xFFF,  0x1000, 0xD7FF, 0xE000,  0xFFFD,  0xFFFF,
+  const std::vector<uint32_t> edges = {0,       0x41,    0x7F,    0x80,    0x7FF,   0x800,
+                                       0xFFF,   0x1000,  0xD7FF,  0xE000,  0xFFFD,  0xFFFF,
                                        0x10000, 0x1F600, 0x3FFFF, 0x40000, 0xFFFFF, 0x10FFFF};
   for (const uint32_t low : edges) {
     for (const uint32_t high : edges) {
@@ -128,9 +129,15 @@ TEST(Regex, CountsTheCharactersOfAMatch) {
     std::string_view pattern;
     int64_t min, max;
   };
-  for (const Counts& one :
-       {Counts{"", 0, 0}, {"abc", 3, 3}, {"a|bcd", 1, 3}, {"a{2,5}", 2, 5}, {"(ab){3,}", 6, -1},
-        {"a?b*", 0, -1}, {"[é漢]{4}", 4, 4}, {"(a{0}b){2}", 2, 2}, {"(){1,9}", 0, 0}}) {
+  for (const Counts& one : {Counts{"", 0, 0},
+                            {"abc", 3, 3},
+                            {"a|bcd", 1, 3},
+                            {"a{2,5}", 2, 5},
+                            {"(ab){3,}", 6, -1},
+                            {"a?b*", 0, -1},
+                            {"[é漢]{4}", 4, 4},
+                            {"(a{0}b){2}", 2, 2},
+                            {"(){1,9}", 0, 0}}) {
     Grammar grammar;
     const Result<Regex> regex = add_regex(grammar, one.pattern, {});
     ASSERT_TRUE(regex.has_value()) << regex.error().message;
@@ -179,11 +186,27 @@ TEST(Regex, SaysWhatItDoesNotTake) {
 TEST(JsonGrammar, AnyObject) {
   check({"any object",
          {"{}", "{ }", "{\"a\":1}", "{\"a\": 1, \"b\":[true,false,null,\"x\"]}",
-          "{\n  \"a\": {\n    \"b\": -1.5e+10\n  }\n}", "{\"\\u00e9\\n\\\"\": \"\\ud83d\\ude00é😀\"}",
-          "{\"a\":[[],[[ ]],{}]}"},
-         {"", "[]", "1", "{", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{a:1}", "{\"a\":01}",
-          "{\"a\":\"\\ud800\"}", "{\"a\":\"\n\"}", "{\"a\":1}}", "{\"a\":1.}", "{\"a\":+1}",
-          "{\"a\":1e999}", "{\"a\":\"\\x\"}", "{\"a\" :1}", "{\"a\":tru}", "{\"a\":\"\xFF\"}",
+          "{\n  \"a\": {\n    \"b\": -1.5e+10\n  }\n}",
+          "{\"\\u00e9\\n\\\"\": \"\\ud83d\\ude00é😀\"}", "{\"a\":[[],[[ ]],{}]}"},
+         {"",
+          "[]",
+          "1",
+          "{",
+          "{\"a\"}",
+          "{\"a\":}",
+          "{\"a\":1,}",
+          "{a:1}",
+          "{\"a\":01}",
+          "{\"a\":\"\\ud800\"}",
+          "{\"a\":\"\n\"}",
+          "{\"a\":1}}",
+          "{\"a\":1.}",
+          "{\"a\":+1}",
+          "{\"a\":1e999}",
+          "{\"a\":\"\\x\"}",
+          "{\"a\" :1}",
+          "{\"a\":tru}",
+          "{\"a\":\"\xFF\"}",
           "{  \"a\":1}"}},
         automaton_of(json_object_grammar()));
 }
