@@ -366,15 +366,18 @@ void GrammarAutomaton::find_plain() {
 }
 
 void GrammarAutomaton::begin_states() {
-  frames_.assign(1, {});
+  frames_.assign(2, {});
   frame_index_.clear();
   states_.assign(1, {});
   states_[0].plain = kDead;
   state_index_.clear();
   places_.clear();
   rows_.assign(classes_, kDead);
-  kernel_ = {place(rule_starts_[static_cast<size_t>(root_)], 0)};
-  start_ = intern(kernel_);
+}
+
+GrammarAutomaton::State GrammarAutomaton::start(Grammar::Rule rule) {
+  kernel_ = {place(rule_starts_[static_cast<size_t>(rule)], 0)};
+  return intern(kernel_);
 }
 
 void GrammarAutomaton::forget() {
@@ -418,6 +421,7 @@ void GrammarAutomaton::close(std::span<const Place> kernel, StateEntry& entry) {
     const Node& node = nodes_[at >> 32];
     if (!node.lives) continue;
     ++work_;
+    entry.height = std::max(entry.height, frames_[static_cast<size_t>(frame)].height);
     if (node.kind == NodeKind::kBytes) {
       closed_.push_back(at);
       continue;
@@ -434,6 +438,8 @@ void GrammarAutomaton::close(std::span<const Place> kernel, StateEntry& entry) {
       if (inner != kNone) visit(rule_starts_[static_cast<size_t>(node.rule)], inner);
     } else if (frame == 0) {
       entry.may_end = true;
+    } else if (frame == kAnyCaller) {
+      entry.leaves = true;
     } else {
       const Frame& top = frames_[static_cast<size_t>(frame)];
       visit(top.node, top.below);
@@ -466,7 +472,7 @@ GrammarAutomaton::State GrammarAutomaton::intern(std::vector<Place>& kernel) {
   entry.places = static_cast<uint32_t>(places_.size());
   entry.places_size = static_cast<uint32_t>(closed_.size());
   places_.insert(places_.end(), closed_.begin(), closed_.end());
-  if (closed_.empty() && !entry.may_end) return kDead;  // a stack is too tall
+  if (closed_.empty() && !entry.may_end && !entry.leaves) return kDead;  // a stack is too tall
   const auto state = static_cast<State>(states_.size());
   states_.push_back(entry);
   rows_.resize(rows_.size() + classes_, kUnknown);
@@ -511,6 +517,34 @@ GrammarAutomaton::State GrammarAutomaton::next_plain(State state) {
   return found;
 }
 
+GrammarAutomaton::Inside GrammarAutomaton::inside(State state) {
+  const StateEntry entry = states_[static_cast<size_t>(state)];
+  if (entry.inside == kNotAsked) {
+    State inside = kDead;
+    State behind = kDead;
+    const auto begin = places_.begin() + entry.places;
+    const std::vector<Place> places(begin, begin + entry.places_size);
+    const auto frame_of = [](Place at) { return static_cast<int32_t>(at & 0xFFFFFFFFu); };
+    const bool is_one_rule =
+        !places.empty() && !entry.may_end && !entry.leaves && frame_of(places[0]) > kAnyCaller &&
+        std::ranges::all_of(places, [&](Place at) { return frame_of(at) == frame_of(places[0]); });
+    if (is_one_rule) {
+      const Frame caller = frames_[static_cast<size_t>(frame_of(places[0]))];
+      kernel_.clear();
+      for (const Place at : places) {
+        kernel_.push_back(place(static_cast<int32_t>(at >> 32), kAnyCaller));
+      }
+      inside = intern(kernel_);
+      kernel_ = {place(caller.node, caller.below)};
+      behind = intern(kernel_);
+    }
+    states_[static_cast<size_t>(state)].inside = inside;
+    states_[static_cast<size_t>(state)].behind = behind;
+  }
+  const StateEntry& known = states_[static_cast<size_t>(state)];
+  return {.inside = known.inside, .behind = known.behind, .height = known.height};
+}
+
 int GrammarAutomaton::only_byte(State state) const {
   const StateEntry& entry = states_[static_cast<size_t>(state)];
   int only = -1;
@@ -530,7 +564,7 @@ int GrammarAutomaton::only_byte(State state) const {
 }
 
 bool GrammarAutomaton::matches(std::string_view text) {
-  State state = start_;
+  State state = start();
   for (const char c : text) {
     state = next(state, static_cast<uint8_t>(c));
     if (state == kDead) return false;

@@ -37,7 +37,8 @@ class GrammarAutomaton {
   // before it consumes anything.
   static Result<GrammarAutomaton> create(const Grammar& grammar, Grammar::Rule root);
 
-  State start() const { return start_; }
+  State start() { return start(root_); }
+  State start(Grammar::Rule rule);
   State next(State state, uint8_t byte) {
     const State known = rows_[static_cast<size_t>(state) * classes_ + class_of_[byte]];
     return known != kUnknown ? known : find_next(state, class_of_[byte]);
@@ -50,6 +51,21 @@ class GrammarAutomaton {
   static constexpr State kMixed = -2;
   State next_plain(State state);
 
+  // A state all of whose places are in one rule, seen apart from who called it: what it is inside
+  // the rule, the same for all callers, and where its caller goes on when the rule ends. A text
+  // leads on from the state when it does so inside, or when its first bytes end the rule and the
+  // rest leads on from `behind`.
+  struct Inside {
+    State inside = kDead;  // kDead: there is no such view
+    State behind = kDead;
+    int height = 0;  // of the stack below
+  };
+  Inside inside(State state);
+  // Of a state that is seen from inside: its rule may end here.
+  bool leaves(State state) const { return states_[static_cast<size_t>(state)].leaves; }
+  // The tallest of a state's stacks; from inside, what is above the rule's own.
+  int height(State state) const { return states_[static_cast<size_t>(state)].height; }
+
   // The one byte that can follow; negative when there are several, or none.
   int only_byte(State state) const;
 
@@ -60,7 +76,7 @@ class GrammarAutomaton {
   uint64_t work() const { return work_; }
   // What states take, in bytes.
   size_t memory_bytes() const;
-  // All states but kDead and start() are void from here on; epoch() tells.
+  // All states but kDead are void from here on; epoch() tells.
   void forget();
   int64_t epoch() const { return epoch_; }
   size_t nodes() const { return nodes_.size(); }
@@ -101,7 +117,10 @@ class GrammarAutomaton {
     uint32_t places = 0, places_size = 0;  // likewise: where bytes are read
     State same_hash = kNone;
     State plain = kNotAsked;
+    State inside = kNotAsked, behind = kNotAsked;
+    int32_t height = 0;
     bool may_end = false;
+    bool leaves = false;
   };
   class Compiler;
 
@@ -127,13 +146,14 @@ class GrammarAutomaton {
   std::array<uint8_t, 256> class_of_{};
   size_t classes_ = 0;
 
-  std::vector<Frame> frames_;  // frame 0 is the bottom: behind it the text ends
+  // Frame 0 is the bottom: behind it the text ends. Frame 1 is a caller that is not looked at.
+  static constexpr int32_t kAnyCaller = 1;
+  std::vector<Frame> frames_;
   std::unordered_map<uint64_t, int32_t> frame_index_;
   std::vector<StateEntry> states_;
   std::vector<Place> places_;
   std::vector<State> rows_;  // [states, classes]
   std::unordered_map<uint64_t, State> state_index_;
-  State start_ = kDead;
   uint64_t work_ = 0;
   int64_t epoch_ = 0;
   // Scratch.

@@ -409,8 +409,8 @@ class SchemaCompiler {
         extras.members.push_back(one);
       }
     }
-    // Counts of members are kept where only those without a name can vary in number. Two of them may
-    // have the same name, so that no more than one can be asked for.
+    // Counts of members are kept where only those without a name can vary in number. Two of them
+    // may have the same name, so that no more than one can be asked for.
     const auto named = std::ssize(names);
     const auto required = std::ssize(shape.required);
     const bool min_matters = shape.properties_min > required;

@@ -55,6 +55,15 @@ std::vector<ThinkEvent> ThinkParser::feed(std::string_view chunk) {
       rest.remove_prefix(newlines);
       if (rest.empty()) break;
     }
+    if (options_.only_first && !is_inside_) {
+      const std::string& tag = options_.open;
+      is_done_ = is_done_ || !(rest.starts_with(tag) || tag.starts_with(rest));
+      if (is_done_) {
+        skips_newlines_ = false;
+        emit(events, ThinkKind::kContent, rest);
+        break;
+      }
+    }
     const ThinkKind kind = is_inside_ ? ThinkKind::kReasoning : ThinkKind::kContent;
     const std::string& tag = next_tag();
     const size_t found = rest.find(tag);
@@ -69,6 +78,7 @@ std::vector<ThinkEvent> ThinkParser::feed(std::string_view chunk) {
     emit(events, kind, rest.substr(0, found));
     emit(events, ThinkKind::kMarker, tag);
     rest.remove_prefix(found + tag.size());
+    is_done_ = options_.only_first && is_inside_;
     is_inside_ = !is_inside_;
     skips_newlines_ = true;
   }

@@ -35,6 +35,9 @@ struct ThinkOptions {
   std::string open = "<think>";
   std::string close = "</think>";
   bool starts_inside = false;  // RenderedChat::ends_inside_thinking of the prompt
+  // The answer thinks before its first content or not at all: from there on a tag is content like
+  // any other, as it may be in an answer of a given form (minke/engine.h: AnswerForm).
+  bool only_first = false;
 };
 
 class ThinkParser {
@@ -56,8 +59,9 @@ class ThinkParser {
 
   ThinkOptions options_;
   bool is_inside_;
-  bool skips_newlines_;  // no byte but newlines since the last tag
-  std::string held_;     // a proper prefix of the next tag
+  bool skips_newlines_;   // no byte but newlines since the last tag
+  bool is_done_ = false;  // the rest is content
+  std::string held_;      // a proper prefix of the next tag
 };
 
 // A whole answer at once.

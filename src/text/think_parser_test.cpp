@@ -98,6 +98,31 @@ TEST(ThinkParser, SendsNewlinesBeforeTheClosingTagAtOnce) {
   EXPECT_FALSE(parser.is_inside());
 }
 
+TEST(ThinkParser, MayThinkOnlyBeforeTheFirstContent) {
+  const auto parse_first = [](std::string_view answer, bool starts_inside, size_t piece) {
+    auto parser = ThinkParser::create({.starts_inside = starts_inside, .only_first = true});
+    std::string reasoning;
+    std::string content;
+    const auto note = [&](const std::vector<ThinkEvent>& events) {
+      for (const ThinkEvent& event : events) {
+        if (event.kind == kReasoning) reasoning += event.text;
+        if (event.kind == kContent) content += event.text;
+      }
+    };
+    for (size_t at = 0; at < answer.size(); at += piece)
+      note(parser->feed(answer.substr(at, piece)));
+    note(parser->finish());
+    return reasoning + "|" + content;
+  };
+  for (const size_t piece : {1, 2, 3, 50}) {
+    EXPECT_EQ(parse_first("a</think>\n\n{<think>\n}</think>", true, piece),
+              "a|{<think>\n}</think>");
+    EXPECT_EQ(parse_first("<think>a</think>\n<think>", false, piece), "a|<think>");
+    EXPECT_EQ(parse_first("<tag><think>a</think>", false, piece), "|<tag><think>a</think>");
+    EXPECT_EQ(parse_first("<thin", false, piece), "|<thin");
+  }
+}
+
 TEST(ThinkParser, TakesOtherTags) {
   auto parser = ThinkParser::create({.open = "[THINK]", .close = "[/THINK]"});
   ASSERT_TRUE(parser.has_value());

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 
 #include "core/check.h"
 
@@ -12,9 +13,21 @@ namespace {
 // What one mask may cost: some tens of milliseconds, where real grammars take less than one.
 constexpr uint64_t kWorkMax = 4'000'000;
 // States and masks are forgotten when they take more.
-constexpr size_t kMemoryMax = size_t{96} << 20;
+constexpr size_t kMemoryMax = size_t{48} << 20;
 // Sets with more tokens are kept as bits.
 constexpr size_t kListedMax = 4096;
+// Smaller parts of the tree are walked: to look one up would take as long.
+constexpr uint32_t kPieceNodesMin = 64;
+constexpr uint32_t kRoot = 0xFFFFFFFFu;
+
+// The tokens that end at a node.
+void add_tokens(const TokenTrie::Tree& tree, uint32_t node, std::vector<uint64_t>& bits) {
+  const uint32_t end = tree.nodes[node + size_t{1}].first_token;
+  for (uint32_t i = tree.nodes[node].first_token; i < end; ++i) {
+    const auto token = static_cast<size_t>(tree.tokens[i]);
+    bits[token / 64] |= uint64_t{1} << (token % 64);
+  }
+}
 
 }  // namespace
 
@@ -41,63 +54,101 @@ TokenMasks::PlainRun TokenMasks::plain_run(State state) {
   return run;
 }
 
-Status TokenMasks::walk(const TokenTrie::Tree& tree, State state, TokenMask& mask) {
-  const uint64_t work_max = automaton_.work() + kWorkMax;
-  path_.resize(tree.depth_max + 1);
-  path_[0] = state;
-  const size_t nodes = tree.nodes.size() - 1;
-  size_t at = 0;
-  while (at < nodes) {
-    const TokenTrie::Node& node = tree.nodes[at];
-    const State next = automaton_.next(path_[node.depth - size_t{1}], node.byte);
+// visit(node, state) for every node below `node` that the state leads to.
+template <typename Visit>
+void TokenMasks::walk(const TokenTrie::Tree& tree, uint32_t node, State state, Visit visit) {
+  const bool is_root = node == kRoot;
+  const uint32_t end =
+      is_root ? static_cast<uint32_t>(tree.nodes.size() - 1) : tree.nodes[node].end;
+  const size_t depth = is_root ? 0 : tree.nodes[node].depth;
+  std::vector<State> path(tree.depth_max + 1 - depth);
+  path[0] = state;
+  uint32_t at = is_root ? 0 : node + 1;
+  while (at < end && !is_too_much_) {
+    const TokenTrie::Node& here = tree.nodes[at];
+    const State next = automaton_.next(path[here.depth - depth - 1], here.byte);
     if (next == GrammarAutomaton::kDead) {
-      at = node.end;
+      at = here.end;
       continue;
     }
-    path_[node.depth] = next;
-    for (uint32_t i = node.first_token; i < tree.nodes[at + 1].first_token; ++i) {
-      mask.tokens.push_back(tree.tokens[i]);
-    }
-    if (automaton_.work() > work_max || automaton_.memory_bytes() > 2 * kMemoryMax) {
-      return misuse(
-          "the grammar can be read in too many ways at once: make its parts easier to tell "
-          "apart, or its counts smaller");
-    }
+    path[here.depth - depth] = next;
+    visit(at, next);
     ++at;
+    is_too_much_ =
+        automaton_.work() > work_max_ || automaton_.memory_bytes() > size_t{2} * kMemoryMax;
   }
-  return {};
+}
+
+const TokenMasks::Piece& TokenMasks::piece(uint32_t node, State inside) {
+  const uint64_t key = uint64_t{node} << 32 | static_cast<uint32_t>(inside);
+  if (const auto known = pieces_.find(key); known != pieces_.end()) return known->second;
+  const TokenTrie::Tree& tree = trie_->all();
+  Piece piece;
+  piece.bits.resize(bits_.size());
+  walk(tree, node, inside, [&](uint32_t at, State state) {
+    add_tokens(tree, at, piece.bits);
+    if (automaton_.leaves(state)) piece.exits.push_back(at);
+    piece.height = std::max(piece.height, automaton_.height(state));
+  });
+  bytes_ += piece.bits.size() * sizeof(uint64_t) + piece.exits.size() * sizeof(uint32_t) + 128;
+  return pieces_.emplace(key, std::move(piece)).first->second;
+}
+
+void TokenMasks::collect(const TokenTrie::Tree& tree, uint32_t node, State state) {
+  const bool is_large = node == kRoot || tree.nodes[node].end - node > kPieceNodesMin;
+  if (is_large && &tree == &trie_->all()) {
+    const GrammarAutomaton::Inside view = automaton_.inside(state);
+    if (view.inside != GrammarAutomaton::kDead) {
+      const Piece& known = piece(node, view.inside);
+      if (view.height + known.height <= GrammarAutomaton::kTallestStack) {
+        for (size_t i = 0; i < bits_.size(); ++i) bits_[i] |= known.bits[i];
+        for (const uint32_t exit : known.exits) collect(tree, exit, view.behind);
+        return;
+      }
+    }
+  }
+  walk(tree, node, state, [&](uint32_t at, State) { add_tokens(tree, at, bits_); });
 }
 
 Result<const TokenMask*> TokenMasks::mask(State state) {
-  const auto [place, is_new] = masks_.try_emplace(state);
-  TokenMask& mask = place->second;
-  if (!is_new) return &mask;
-  mask.may_end = automaton_.may_end(state);
+  if (const auto known = masks_.find(state); known != masks_.end()) return &known->second;
+  work_max_ = automaton_.work() + kWorkMax;
+  is_too_much_ = false;
+  bits_.assign((static_cast<size_t>(trie_->vocab_size()) + 63) / 64, 0);
   const PlainRun run = plain_run(state);
-  if (Status walked = walk(run.is_all ? trie_->not_plain() : trie_->all(), state, mask); !walked) {
-    masks_.erase(place);
-    return std::unexpected(std::move(walked).error());
+  collect(run.is_all ? trie_->not_plain() : trie_->all(), kRoot, state);
+  if (is_too_much_) {
+    pieces_.clear();  // one of them may be half of what it should be
+    return misuse(
+        "the grammar can be read in too many ways at once: make its parts easier to tell apart, or "
+        "its counts smaller");
   }
-  if (run.is_all && run.characters > 0) {
-    mask.base = trie_->plain(run.characters);
-  } else if (mask.tokens.size() > kListedMax) {
-    mask.own.assign((static_cast<size_t>(trie_->vocab_size()) + 63) / 64, 0);
-    for (const int32_t token : mask.tokens) {
-      mask.own[static_cast<size_t>(token) / 64] |= uint64_t{1} << (token % 64);
-    }
+  TokenMask& mask = masks_[state];
+  mask.may_end = automaton_.may_end(state);
+  if (run.is_all && run.characters > 0) mask.base = trie_->plain(run.characters);
+  size_t count = 0;
+  for (const uint64_t word : bits_) count += static_cast<size_t>(std::popcount(word));
+  if (mask.base.empty() && count > kListedMax) {
+    mask.own = bits_;
     mask.base = mask.own;
-    mask.tokens.clear();
+  } else {
+    mask.tokens.reserve(count);
+    for (size_t word = 0; word < bits_.size(); ++word) {
+      for (uint64_t left = bits_[word]; left != 0; left &= left - 1) {
+        mask.tokens.push_back(static_cast<int32_t>(word * 64) + std::countr_zero(left));
+      }
+    }
   }
-  mask.tokens.shrink_to_fit();
-  mask_bytes_ += sizeof(TokenMask) + mask.tokens.size() * sizeof(int32_t) +
-                 mask.own.size() * sizeof(uint64_t) + 64;
+  bytes_ += sizeof(TokenMask) + mask.tokens.size() * sizeof(int32_t) +
+            mask.own.size() * sizeof(uint64_t) + 64;
   return &mask;
 }
 
 void TokenMasks::make_room() {
-  if (mask_bytes_ + automaton_.memory_bytes() <= kMemoryMax) return;
+  if (bytes_ + automaton_.memory_bytes() <= kMemoryMax) return;
   masks_.clear();
-  mask_bytes_ = 0;
+  pieces_.clear();
+  bytes_ = 0;
   automaton_.forget();
 }
 
@@ -105,7 +156,7 @@ GrammarAutomaton::State GrammarMatcher::state() {
   GrammarAutomaton& automaton = masks_.automaton();
   if (epoch_ != automaton.epoch()) {
     epoch_ = automaton.epoch();
-    state_ = automaton.start();
+    state_ = automaton.start(rule_);
     for (const char c : text_) state_ = automaton.next(state_, static_cast<uint8_t>(c));
     CHECK_NE(state_, GrammarAutomaton::kDead);
   }

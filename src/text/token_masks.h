@@ -56,22 +56,39 @@ class TokenMasks {
     int characters = 0;   // kPlainMax at most
     bool is_all = false;  // no plain characters can follow behind them that are not counted
   };
+  // What follows below a node of the tree from a state that is seen from inside its rule: the
+  // tokens that stay inside, and the nodes at which the rule may end. Found once for all callers.
+  struct Piece {
+    std::vector<uint64_t> bits;
+    std::vector<uint32_t> exits;
+    int height = 0;  // of the tallest stack on the way
+  };
   PlainRun plain_run(State state);
-  Status walk(const TokenTrie::Tree& tree, State state, TokenMask& mask);
+  // Adds to bits_ the tokens below `node` (kRoot: all) that `state` allows.
+  void collect(const TokenTrie::Tree& tree, uint32_t node, State state);
+  const Piece& piece(uint32_t node, State inside);
+  template <typename Visit>
+  void walk(const TokenTrie::Tree& tree, uint32_t node, State state, Visit visit);
 
   GrammarAutomaton automaton_;
   std::shared_ptr<const TokenTrie> trie_;
   std::unordered_map<State, TokenMask> masks_;
-  size_t mask_bytes_ = 0;
-  std::vector<State> path_;  // scratch
+  std::unordered_map<uint64_t, Piece> pieces_;  // by node and state; of the tree of all tokens
+  size_t bytes_ = 0;                            // of masks_ and pieces_
+  uint64_t work_max_ = 0;                       // for this mask
+  bool is_too_much_ = false;
+  std::vector<uint64_t> bits_;  // the mask that is being made
 };
 
 // A text under a grammar, token by token. Several may share one TokenMasks, on one thread.
 class GrammarMatcher {
  public:
-  // `masks` outlives the matcher.
-  explicit GrammarMatcher(TokenMasks& masks)
-      : masks_(masks), state_(masks.automaton().start()), epoch_(masks.automaton().epoch()) {}
+  // From the beginning of `rule`. `masks` outlives the matcher.
+  GrammarMatcher(TokenMasks& masks, Grammar::Rule rule)
+      : masks_(masks),
+        rule_(rule),
+        state_(masks.automaton().start(rule)),
+        epoch_(masks.automaton().epoch()) {}
 
   Result<const TokenMask*> mask();
   // False, and nothing has changed, when the grammar does not allow them here.
@@ -86,6 +103,7 @@ class GrammarMatcher {
   GrammarAutomaton::State after(std::string_view bytes);
 
   TokenMasks& masks_;
+  Grammar::Rule rule_;
   GrammarAutomaton::State state_;
   int64_t epoch_;
   std::string text_;

@@ -111,7 +111,7 @@ TEST_F(Masks, AreWhatEachTokenByItselfSays) {
     ASSERT_TRUE(automaton.has_value()) << automaton.error().message;
     TokenMasks masks(*std::move(automaton), trie_);
     for (int walk = 0; walk < 12; ++walk) {
-      GrammarMatcher matcher(masks);
+      GrammarMatcher matcher(masks, 0);
       std::string text;
       for (int step = 0; step < 40; ++step) {
         const Result<const TokenMask*> mask = matcher.mask();
@@ -140,7 +140,7 @@ TEST_F(Masks, AreWhatEachTokenByItselfSays) {
 TEST_F(Masks, AreTheSameAfterEverythingWasForgotten) {
   const Result<Grammar> grammar = json_object_grammar();
   TokenMasks masks(GrammarAutomaton::create(*grammar, 0).value(), trie_);
-  GrammarMatcher matcher(masks);
+  GrammarMatcher matcher(masks, 0);
   ASSERT_TRUE(matcher.take("{\"name\": [1, {\"é\": \"\xC3"));
   const std::set<int32_t> before = allowed(**matcher.mask());
   masks.automaton().forget();
@@ -151,7 +151,7 @@ TEST_F(Masks, AreTheSameAfterEverythingWasForgotten) {
 
 TEST_F(Masks, TakeNothingOfWhatIsNotAllowed) {
   TokenMasks masks(GrammarAutomaton::create(*regex_grammar("ab?c"), 0).value(), trie_);
-  GrammarMatcher matcher(masks);
+  GrammarMatcher matcher(masks, 0);
   EXPECT_FALSE(matcher.take("ax"));
   EXPECT_TRUE(matcher.take("a"));
   EXPECT_FALSE(matcher.may_end());
@@ -167,7 +167,7 @@ TEST_F(Masks, KnowWhatIsForced) {
                        0)
                        .value(),
                    trie_);
-  GrammarMatcher matcher(masks);
+  GrammarMatcher matcher(masks, 0);
   EXPECT_EQ(matcher.forced(100), "{");
   EXPECT_TRUE(matcher.take("{\""));
   EXPECT_EQ(matcher.forced(100), "kind\":");
@@ -189,7 +189,7 @@ TEST_F(Masks, RefuseWhatCanBeReadInTooManyWays) {
   const std::vector<std::string_view> views(pieces.begin(), pieces.end());
   const auto trie = std::make_shared<const TokenTrie>(views);
   TokenMasks masks(GrammarAutomaton::create(*regex_grammar("[ab]*a[ab]{2000}"), 0).value(), trie);
-  GrammarMatcher matcher(masks);
+  GrammarMatcher matcher(masks, 0);
   for (int i = 0; i < 100; ++i) ASSERT_TRUE(matcher.take(pieces[static_cast<size_t>(i)]));
   const Result<const TokenMask*> mask = matcher.mask();
   ASSERT_FALSE(mask.has_value());

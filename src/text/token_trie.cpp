@@ -78,4 +78,23 @@ TokenTrie::TokenTrie(std::span<const std::string_view> pieces)
   not_plain_ = make_tree(pieces, others);
 }
 
+std::vector<int32_t> TokenTrie::along(std::string_view text) const {
+  const std::vector<Node>& nodes = all_.nodes;
+  std::vector<int32_t> out;
+  const auto add = [&](uint32_t begin_token, uint32_t end_token) {
+    out.insert(out.end(), all_.tokens.begin() + begin_token, all_.tokens.begin() + end_token);
+  };
+  size_t at = 0;
+  size_t end = nodes.size() - 1;  // behind the nodes to choose from
+  for (size_t depth = 0; depth < text.size(); ++depth) {
+    while (at < end && nodes[at].byte != static_cast<uint8_t>(text[depth])) at = nodes[at].end;
+    if (at >= end) break;
+    const bool is_last = depth + 1 == text.size();
+    add(nodes[at].first_token, nodes[is_last ? nodes[at].end : at + 1].first_token);
+    end = nodes[at].end;
+    ++at;
+  }
+  return out;
+}
+
 }  // namespace minke

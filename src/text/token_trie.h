@@ -41,6 +41,8 @@ class TokenTrie {
   std::span<const uint64_t> plain(int characters) const {
     return plain_[static_cast<size_t>(characters)];
   }
+  // The tokens that `text` begins with, and those that begin with `text`.
+  std::vector<int32_t> along(std::string_view text) const;
   int32_t vocab_size() const { return vocab_size_; }
   static constexpr size_t kBytesMax = 4096;  // longer tokens are left out
 
