@@ -128,7 +128,7 @@ Status measure(const Sample& sample, const Tokenizer& tokenizer,
   const double compile_us = since_us(begin);
   TokenMasks masks(std::move(automaton), trie);
   for (const bool is_warm : {false, true}) {
-    GrammarMatcher matcher(masks);
+    GrammarMatcher matcher(masks, 0);
     Times times;
     for (const int32_t token : tokenizer.encode(sample.answer, SpecialText::kAsText)) {
       const Clock::time_point start = Clock::now();

@@ -64,6 +64,18 @@ struct EngineOptions {
   std::function<void(std::string_view what, double fraction)> progress;
 };
 
+// What the content of an answer has to be: any text, a JSON object, a value for which a JSON schema
+// holds (draft 2020-12; src/text/grammar_schema.h says which keywords and in what form), or a text
+// that a regular expression matches as a whole (src/text/grammar_regex.h). It holds from the end of
+// the thinking on, and the turn can end only where the content is complete; tokens_max and the
+// context may cut it off, which the finish reason tells.
+struct AnswerForm {
+  enum class Kind : uint8_t { kAny, kJsonObject, kJsonSchema, kRegex };
+  Kind kind = Kind::kAny;
+  std::string text;  // the schema, or the expression
+  friend bool operator==(const AnswerForm&, const AnswerForm&) = default;
+};
+
 // How tokens are chosen. The order of the stages: penalties, temperature, top_k, top_p, min_p, then
 // one draw. Engine::default_sampling() is this struct with what suits the model: what its file
 // recommends, else what the makers of its family do.
@@ -87,6 +99,7 @@ struct SamplingOptions {
   // earlier where a line or a sentence ends), and the answer follows; -1: when the model likes. The
   // closing is part of the answer and not counted.
   int64_t think_budget = -1;
+  AnswerForm form;                // what the content has to be
   std::vector<std::string> stop;  // ends the content (not the reasoning); never part of it
   int64_t logprobs_top = -1;      // -1: none; n: the chosen token's and the n likeliest
   bool speculate = true;          // guess ahead; never changes a bit of the answer

@@ -49,6 +49,16 @@ const char* finish_word(FinishReason reason) {
   return "";
 }
 
+// An answer of a form that was cut off is a beginning, which no reader of JSON takes.
+void note_if_cut_off(const Answer& answer, const SamplingOptions& sampling, Console* console) {
+  const bool is_whole = answer.finish == FinishReason::kEndOfTurn ||
+                        answer.finish == FinishReason::kCancelled ||
+                        sampling.form.kind == AnswerForm::Kind::kAny;
+  if (is_whole) return;
+  console->note(fmt::format("(the answer is not complete: ended by {})\n",
+                            finish_reason_name(answer.finish)));
+}
+
 // What is said after an answer: why it ended, when that is worth a word, and its numbers.
 void print_closing(const Answer& answer, const LocalEngine& engine, Console* console) {
   if (answer.finish == FinishReason::kContextFull) {
@@ -180,9 +190,9 @@ constexpr std::array<HelpRow, 9> kHelp = {
      {"@path/of/file", "puts a text file into the message"},
      {"/set NAME VALUE",
       "changes temp, top-k, top-p, min-p, repeat-penalty, presence-penalty, frequency-penalty, "
-      "seed, max-tokens, think-budget, stop, speculate or think (show, fold, off); VALUE default "
-      "takes "
-      "it back"},
+      "seed, max-tokens, think-budget, stop, speculate, json-schema (a file), json-object (on), "
+      "regex "
+      "or think (show, fold, off); VALUE default takes it back"},
      {"/show", "what is set, and how full the context is"},
      {"/system TEXT", "gives new instructions and begins anew; without TEXT there are none"},
      {"/retry", "answers the last message again"},
@@ -343,6 +353,9 @@ Status Conversation::set(const std::string& arguments) {
     sampling_.forget(option->name);
     return {};
   }
+  if (option->is_flag() && value != "on") {
+    return misuse(fmt::format("{} is on or default, got '{}'", name, printable(value)));
+  }
   Status status = option->set(value);
   // The sentence begins with the option's name, which was typed without dashes here.
   if (!status && status.error().message.starts_with(option->name)) {
@@ -366,6 +379,12 @@ void Conversation::show() const {
       options.tokens_max < 0 ? "none" : fmt::format("{}", options.tokens_max),
       sampling_.speculate.value_or("on"), flags_.think.value_or("show"),
       options.think_budget < 0 ? "none" : fmt::format("{}", options.think_budget));
+  if (options.form.kind != AnswerForm::Kind::kAny) {
+    out += fmt::format("  {} {}\n", sampling_.form_option.substr(2),
+                       options.form.kind == AnswerForm::Kind::kJsonObject
+                           ? "on"
+                           : printable(options.form.text, 200));
+  }
   for (const std::string& text : options.stop) {
     out += fmt::format("  stop \"{}\"\n", printable(text));
   }
@@ -624,6 +643,7 @@ Status answer_once(LocalEngine& engine, const OneAnswer& what, const ChatFlags& 
   }
   if (flags.json) console->out(answer_json(*answer, engine.model_name()));
   MINKE_TRY(console->flush());
+  note_if_cut_off(*answer, options, console);
   if (flags.stats || (console->stderr_is_terminal() && !flags.json)) {
     print_closing(*answer, engine, console);
   }

@@ -6,8 +6,10 @@
 #include <filesystem>
 #include <utility>
 
+#include "cli/prompt.h"
 #include "cli/text_util.h"
 #include "core/system_limits.h"
+#include "engine/answer_form.h"
 #include "io/catalogue.h"
 #include "io/model_cache.h"
 
@@ -130,6 +132,37 @@ void SamplingFlags::declare(OptionList* options) {
           "the answer",
           {"on", "off", "lookup", "model"}, &speculate)
       .default_text = "on";
+  declare_forms(options);
+}
+
+// A form is read here already, so that its faults are told before a model is loaded.
+Status SamplingFlags::set_form(const std::string& option, AnswerForm form_given) {
+  if (!form_option.empty() && form_option != option) {
+    return misuse(fmt::format("{} and {} are two forms for one answer: give one of them",
+                              form_option, option));
+  }
+  MINKE_TRY(check_form(form_given));
+  form = std::move(form_given);
+  form_option = option;
+  return {};
+}
+
+void SamplingFlags::declare_forms(OptionList* options) {
+  options
+      ->file("--json-schema", "Let the answer be JSON for which the schema in FILE holds", nullptr)
+      .set = [this](std::string_view path) -> Status {
+    MINKE_ASSIGN(std::string text, read_input_bytes(std::string(path)));
+    return set_form("--json-schema", {AnswerForm::Kind::kJsonSchema, std::move(text)});
+  };
+  options->flag("--json-object", "Let the answer be a JSON object", nullptr).set =
+      [this](std::string_view) -> Status {
+    return set_form("--json-object", {AnswerForm::Kind::kJsonObject, ""});
+  };
+  options
+      ->text("--regex", "RE", "Let the answer be what the regular expression RE matches", nullptr)
+      .set = [this](std::string_view text) -> Status {
+    return set_form("--regex", {AnswerForm::Kind::kRegex, std::string(text)});
+  };
 }
 
 void SamplingFlags::forget(std::string_view option) {
@@ -145,6 +178,10 @@ void SamplingFlags::forget(std::string_view option) {
   if (option == "--think-budget") think_budget.reset();
   if (option == "--stop") stop.clear();
   if (option == "--speculate") speculate.reset();
+  if (option == form_option) {
+    form = {};
+    form_option.clear();
+  }
 }
 
 SamplingOptions SamplingFlags::sampling(const SamplingOptions& recommended) const {
@@ -162,6 +199,7 @@ SamplingOptions SamplingFlags::sampling(const SamplingOptions& recommended) cons
   out.speculate = speculate != "off";
   if (speculate == "lookup") out.speculate_with = SpeculateWith::kLookup;
   if (speculate == "model") out.speculate_with = SpeculateWith::kModel;
+  out.form = form;
   if (seed) out.seed = seed;
   return out;
 }

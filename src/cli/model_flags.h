@@ -42,7 +42,8 @@ struct EngineFlags {
   EngineOptions engine_options(std::string path) const;
 };
 
-// --temp ... --stop, --max-tokens, --speculate. What is not given is the model's recommendation.
+// --temp ... --stop, --max-tokens, --speculate, --json-schema and its like. What is not given is
+// the model's recommendation.
 struct SamplingFlags {
   std::optional<double> temperature, top_p, min_p;
   std::optional<double> repeat_penalty, presence_penalty, frequency_penalty;
@@ -50,12 +51,18 @@ struct SamplingFlags {
   std::optional<uint64_t> seed;
   std::vector<std::string> stop;
   std::optional<std::string> speculate;
+  AnswerForm form;
+  std::string form_option;  // that gave it: "--regex"
 
   void declare(OptionList* options);
   // As if the option ("--temp") had not been given.
   void forget(std::string_view option);
   // What was given, over `recommended`.
   SamplingOptions sampling(const SamplingOptions& recommended) const;
+
+ private:
+  void declare_forms(OptionList* options);
+  Status set_form(const std::string& option, AnswerForm form_given);
 };
 
 }  // namespace minke::cli

@@ -11,7 +11,8 @@ namespace {
 ThinkParser parser_for(const AnswerTextOptions& options) {
   auto parser = ThinkParser::create({.open = options.style.open,
                                      .close = options.style.close,
-                                     .starts_inside = options.starts_inside});
+                                     .starts_inside = options.starts_inside,
+                                     .only_first = options.thinks_first});
   CHECK(parser.has_value());
   return *std::move(parser);
 }

@@ -23,6 +23,7 @@ struct AnswerTextOptions {
   bool starts_inside = false;            // the prompt ended inside the thinking
   ThinkingStyle style;                   // its tags
   ToolFormat tools = ToolFormat::kNone;  // how calls are written, where there are tools
+  bool thinks_first = false;             // from the first content on, tags are text
   std::vector<std::string> stop;
 };
 

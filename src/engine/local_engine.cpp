@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/system_limits.h"
+#include "engine/answer_form.h"
 #include "engine/answer_text.h"
 #include "engine/chat_prompt.h"
 #include "engine/draft_loading.h"
@@ -142,7 +143,8 @@ struct Parts {
 
 class LocalEngineImpl final : public LocalEngine {
  public:
-  explicit LocalEngineImpl(Parts parts) : parts_(std::move(parts)) {
+  explicit LocalEngineImpl(Parts parts)
+      : parts_(std::move(parts)), forms_(*parts_.tokenizer, thinking_style()) {
     // The text of an answer is taken apart only for models that know what thinking is: to others
     // the tag is text like any other.
     splits_thinking_ = parts_.tokenizer->find("<think>").has_value();
@@ -237,7 +239,11 @@ class LocalEngineImpl final : public LocalEngine {
                         const OnPiece& on_piece, AnswerTextOptions text_options,
                         const std::stop_token& cancel);
 
+  Result<std::optional<FormedAnswer>> formed_answer(const SamplingOptions& sampling,
+                                                    const AnswerTextOptions& text_options);
+
   Parts parts_;
+  FormCache forms_;
   bool splits_thinking_ = false;
 };
 
@@ -299,6 +305,8 @@ Result<Answer> LocalEngineImpl::answer(std::vector<int32_t> prompt, const Sampli
   MINKE_TRY(check_sampling(sampling));
   text_options.stop = sampling.stop;
   text_options.style = thinking_style();
+  text_options.thinks_first = sampling.form.kind != AnswerForm::Kind::kAny;
+  MINKE_ASSIGN(std::optional<FormedAnswer> formed, formed_answer(sampling, text_options));
   ThinkBudget budget(*parts_.tokenizer, sampling.think_budget, text_options.style,
                      text_options.starts_inside);
   AnswerText text(*parts_.tokenizer, std::move(text_options), on_piece);
@@ -307,8 +315,10 @@ Result<Answer> LocalEngineImpl::answer(std::vector<int32_t> prompt, const Sampli
   request.sampling = sampling;
   request.on_token = [&](const TokenEvent& event) {
     budget.take(event.token);
+    if (formed) formed->take(event.token);
     return text.take(event);
   };
+  if (formed) request.allowed_tokens = [&formed] { return formed->allowed(); };
   if (sampling.think_budget >= 0) request.forced_token = [&budget] { return budget.forced(); };
   request.on_done = [&text](const Result<Completion>&) { text.finish(); };
   MINKE_ASSIGN(Completion completion, parts_.loop->run(std::move(request), cancel));
@@ -326,6 +336,21 @@ Result<Answer> LocalEngineImpl::answer(std::vector<int32_t> prompt, const Sampli
                 .thinking_was_closed = budget.has_closed(),
                 .seed = completion.seed,
                 .usage = completion.usage};
+}
+
+// What holds the answer to its form; nothing where any will do.
+Result<std::optional<FormedAnswer>> LocalEngineImpl::formed_answer(
+    const SamplingOptions& sampling, const AnswerTextOptions& text_options) {
+  if (sampling.form.kind == AnswerForm::Kind::kAny) return std::nullopt;
+  MINKE_ASSIGN(std::shared_ptr<CompiledForm> form, forms_.compile(sampling.form));
+  using Start = FormedAnswer::Start;
+  Start start = Start::kContent;
+  if (text_options.starts_inside) {
+    start = Start::kThinking;
+  } else if (text_options.split_thinking && sampling.think.value_or(true)) {
+    start = Start::kMayThink;
+  }
+  return FormedAnswer(*parts_.tokenizer, std::move(form), text_options.style, start);
 }
 
 Result<Answer> LocalEngineImpl::chat_on(const std::vector<ChatTurn>& turns,

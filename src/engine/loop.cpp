@@ -354,7 +354,17 @@ Result<int32_t> Loop::next_token(Active& active, std::span<float> logits,
   if (active.request.forced_token) {
     if (const std::optional<int32_t> forced = active.request.forced_token()) return *forced;
   }
-  return sampler_.sample(logits, history, active.sampler);
+  if (!active.request.allowed_tokens) return sampler_.sample(logits, history, active.sampler);
+  MINKE_ASSIGN(const TokenSet allowed, active.request.allowed_tokens());
+  const std::span<float> masked = mask_.apply(logits, allowed, options_.end_tokens);
+  if (masked.empty()) {
+    return fail(
+        "no token of the model's vocabulary can go on with the answer as its form asks for: the "
+        "form is nested too deeply, or the vocabulary lacks the characters");
+  }
+  Result<int32_t> token = sampler_.sample(masked, history, active.sampler);
+  mask_.restore(logits);
+  return token;
 }
 
 bool Loop::take_token(Active& active, int64_t position, int32_t token) {

@@ -24,6 +24,7 @@
 #include "core/result.h"
 #include "engine/drafter.h"
 #include "engine/kv_pool.h"
+#include "engine/logit_mask.h"
 #include "engine/sampler.h"
 #include "engine/scheduler.h"
 #include "minke/engine.h"
@@ -72,6 +73,10 @@ struct LoopRequest {
   // What the next token has to be, whatever the logits say. Asked before each token of the answer,
   // when on_token has had all those before it, on which alone it may depend. May be empty.
   std::function<std::optional<int32_t>()> forced_token;
+  // Which tokens may come next, where none is forced: the others are not sampled. Asked as
+  // forced_token is, and like it a function of the answer's tokens alone. An error ends the
+  // request. May be empty: all.
+  std::function<Result<TokenSet>()> allowed_tokens;
   // Called once, last. May be empty.
   std::function<void(Result<struct Completion>)> on_done;
 };
@@ -172,6 +177,7 @@ class Loop {
   KvPool pool_;
   Scheduler scheduler_;
   Sampler sampler_;
+  LogitMask mask_;
   std::vector<bool> ends_;  // by token
   std::unordered_map<uint64_t, std::unique_ptr<Active>> active_;
   LoopStats counted_;

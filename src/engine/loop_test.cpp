@@ -117,6 +117,93 @@ TEST(Loop, ForcedTokensDependOnTheAnswerAlone) {
   for (auto& other : others) EXPECT_EQ(other.get().value().tokens, expected);
 }
 
+// Only tokens of the parity of the answer's length so far, and the end only behind twelve: the same
+// as the plain loop over masked logits gives, with guesses or without, alone or in company.
+TEST(Loop, TokensThatAreNotAllowedNeverCome) {
+  std::mt19937 random(13);
+  const std::vector<int32_t> prompt = random_prompt(random, 70, 4);
+  struct Parity {
+    std::vector<int32_t> tokens;
+    TokenSet set(size_t size) {
+      tokens.clear();
+      for (int32_t token = 1; token < FakeModel::kVocab; ++token) {
+        if (token % 2 == static_cast<int32_t>(size % 2)) tokens.push_back(token);
+      }
+      return {.tokens = tokens, .may_end = size >= 12};
+    }
+  };
+  const auto formed = [&](double temperature, bool speculate) {
+    LoopRequest request = request_of(prompt, temperature, 3, 60);
+    request.sampling.speculate = speculate;
+    request.sampling.top_k = 7;
+    request.sampling.repeat_penalty = 1.1;
+    request.sampling.logprobs_top = 1;
+    const auto size = std::make_shared<size_t>(0);
+    const auto parity = std::make_shared<Parity>();
+    request.on_token = [size](const TokenEvent&) {
+      ++*size;
+      return TokenVerdict::kContinue;
+    };
+    request.allowed_tokens = [size, parity]() -> Result<TokenSet> { return parity->set(*size); };
+    return request;
+  };
+  for (const double temperature : {0.0, 1.0}) {
+    std::vector<int32_t> expected;
+    std::vector<int32_t> history = prompt;
+    Sampler sampler;
+    Parity parity;
+    std::vector<float> logits(FakeModel::kVocab);
+    const LoopRequest plain = formed(temperature, false);
+    while (expected.size() < 60) {
+      FakeModel::logits(history, logits);
+      const TokenSet set = parity.set(expected.size());
+      for (int32_t token = 0; token < FakeModel::kVocab; ++token) {
+        const bool is_in = token == FakeModel::kEnd
+                               ? set.may_end
+                               : std::ranges::find(set.tokens, token) != set.tokens.end();
+        if (!is_in) {
+          logits[static_cast<size_t>(token)] = -std::numeric_limits<float>::infinity();
+        }
+      }
+      expected.push_back(
+          sampler.sample(logits, history, SamplerOptions::from(plain.sampling, 3)).value());
+      history.push_back(expected.back());
+      if (expected.back() == FakeModel::kEnd) break;
+    }
+    Loop loop(options(), 12, std::make_unique<FakeRunner>(12));
+    for (const bool speculate : {false, true, true}) {
+      EXPECT_EQ(loop.run(formed(temperature, speculate)).value().tokens, expected);
+    }
+    std::vector<std::future<Result<Completion>>> others;
+    for (int i = 0; i < 6; ++i) {
+      others.push_back(
+          std::async(std::launch::async, [&] { return loop.run(formed(temperature, true)); }));
+    }
+    for (auto& other : others) {
+      const Completion got = other.get().value();
+      EXPECT_EQ(got.tokens, expected);
+      // The log-probabilities are the model's own: not those among the tokens that were allowed.
+      std::vector<float> first(FakeModel::kVocab);
+      FakeModel::logits(prompt, first);
+      const double sum = sampler.log_sum_exp(first).value();
+      EXPECT_EQ(got.logprobs[0].logprob, Sampler::logprob(first, sum, expected[0]));
+    }
+  }
+}
+
+TEST(Loop, WhereNoTokenIsAllowedTheRequestFails) {
+  Loop loop(options(), 12, std::make_unique<FakeRunner>(12));
+  LoopRequest request = request_of({1, 2, 3}, 0.6, 1, 20);
+  request.allowed_tokens = []() -> Result<TokenSet> { return TokenSet(); };
+  const Result<Completion> none = loop.run(std::move(request));
+  ASSERT_FALSE(none);
+  EXPECT_THAT(none.error().message, HasSubstr("no token of the model's vocabulary can go on"));
+  request = request_of({1, 2, 3}, 0.6, 1, 20);
+  request.allowed_tokens = []() -> Result<TokenSet> { return misuse("too hard"); };
+  EXPECT_EQ(loop.run(std::move(request)).error().message, "too hard");
+  EXPECT_TRUE(loop.run(request_of({1, 2, 3}, 0.6, 1, 20)));
+}
+
 TEST(Loop, SecondTurnReadsOnlyWhatIsNew) {
   std::mt19937 random(2);
   Loop loop(options(), 20, std::make_unique<FakeRunner>(20));

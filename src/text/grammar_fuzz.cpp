@@ -1,5 +1,5 @@
-// Any bytes as a regular expression or a JSON schema: it is read or refused, quickly; and what is read
-// can be gone on with from wherever it leads, and has the masks that its bytes say.
+// Any bytes as a regular expression or a JSON schema: it is read or refused, quickly; and what is
+// read can be gone on with from wherever it leads, and has the masks that its bytes say.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -21,10 +21,10 @@ using minke::GrammarAutomaton;
 
 const std::vector<std::string_view>& pieces() {
   static const std::vector<std::string_view> all = {
-      "",     "{",     "}",    "[",   "]",    "\"",   ":",  ",",    " ",   "\n",         "a",
-      "ab",   "\"a",   "\":",  "\",", "\"}",  "0",    "12", "-1",   ".5",  "e+1",        "true",
-      "null", "false", "\\",   "\\n", "\\u0", "\xC3", "é",  "\xA9", "漢",  "\xE6\xBC",   "😀",
-      "z",    "aaaa",  "}}",   "]}",  "\n  ", "b",    "c",  "x y",  "\t",  "abcdefghij", "\xFF"};
+      "",     "{",     "}",   "[",   "]",    "\"",   ":",  ",",    " ",  "\n",         "a",
+      "ab",   "\"a",   "\":", "\",", "\"}",  "0",    "12", "-1",   ".5", "e+1",        "true",
+      "null", "false", "\\",  "\\n", "\\u0", "\xC3", "é",  "\xA9", "漢", "\xE6\xBC",   "😀",
+      "z",    "aaaa",  "}}",  "]}",  "\n  ", "b",    "c",  "x y",  "\t", "abcdefghij", "\xFF"};
   return all;
 }
 
