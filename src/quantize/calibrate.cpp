@@ -92,7 +92,8 @@ Result<Calibration> calibrate(
   MINKE_ASSIGN(const std::unique_ptr<ExpertStore> experts, experts_for(file, budget));
   MINKE_ASSIGN(const std::unique_ptr<CpuOps> ops, CpuOps::create(options.threads));
   const auto loading = [&](double done) { return progress("loading the model", done); };
-  MINKE_ASSIGN(const std::unique_ptr<Model> model, load_model(file, *ops, loading, experts.get()));
+  MINKE_ASSIGN(const std::unique_ptr<Model> model,
+               load_model(file, *ops, loading, {.experts = experts.get()}));
   std::vector<int32_t> pages(static_cast<size_t>((window + kKvPageTokens - 1) / kKvPageTokens));
   std::iota(pages.begin(), pages.end(), 0);
   MINKE_ASSIGN(KvStore kv,
