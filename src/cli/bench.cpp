@@ -309,6 +309,7 @@ class Bench : public Command {
       row["peaks_moved"] = result.change;
       if (result.traffic) {
         row["expert_hit_rate"] = result.traffic->hit_rate();
+        row["expert_foreseen_rate"] = result.traffic->foreseen_rate();
         row["disk_bytes_per_token"] = result.traffic->bytes_a_token();
         row["disk_gb_per_s"] = result.traffic->read_bytes_per_s() / 1e9;
         row["plain_disk_gb_per_s"] = result.disk_bytes_per_s / 1e9;

@@ -25,6 +25,9 @@ double ratio(double a, double b) { return b > 0 ? a / b : 0; }
 double ExpertTraffic::hit_rate() const {
   return ratio(static_cast<double>(experts.hits), static_cast<double>(experts.used));
 }
+double ExpertTraffic::foreseen_rate() const {
+  return ratio(static_cast<double>(experts.foreseen), static_cast<double>(experts.used));
+}
 double ExpertTraffic::bytes_a_token() const {
   return ratio(static_cast<double>(experts.bytes_read), static_cast<double>(tokens));
 }
@@ -39,21 +42,23 @@ std::optional<ExpertTraffic> expert_traffic(const LocalEngine& engine) {
 }
 
 ExpertTraffic between(const ExpertTraffic& before, const ExpertTraffic& after) {
-  return {
-      .experts = {.used = after.experts.used - before.experts.used,
-                  .hits = after.experts.hits - before.experts.hits,
-                  .bytes_read = after.experts.bytes_read - before.experts.bytes_read,
-                  .reading_seconds = after.experts.reading_seconds - before.experts.reading_seconds,
-                  .waiting_seconds =
-                      after.experts.waiting_seconds - before.experts.waiting_seconds},
-      .tokens = after.tokens - before.tokens};
+  const ExpertStats& a = before.experts;
+  const ExpertStats& b = after.experts;
+  return {.experts = {.used = b.used - a.used,
+                      .hits = b.hits - a.hits,
+                      .foreseen = b.foreseen - a.foreseen,
+                      .guessed = b.guessed - a.guessed,
+                      .bytes_read = b.bytes_read - a.bytes_read,
+                      .reading_seconds = b.reading_seconds - a.reading_seconds,
+                      .waiting_seconds = b.waiting_seconds - a.waiting_seconds},
+          .tokens = after.tokens - before.tokens};
 }
 
 std::string traffic_words(const ExpertTraffic& traffic) {
-  return fmt::format("experts: {:.0f}% were in memory; {} a token from the disk, at {:.1f} GB/s",
-                     100 * traffic.hit_rate(),
-                     human_bytes(static_cast<int64_t>(traffic.bytes_a_token())),
-                     traffic.read_bytes_per_s() / 1e9);
+  return fmt::format(
+      "experts: {:.0f}% were in memory, {:.0f}% foreseen; {} a token from the disk, at {:.1f} GB/s",
+      100 * traffic.hit_rate(), 100 * traffic.foreseen_rate(),
+      human_bytes(static_cast<int64_t>(traffic.bytes_a_token())), traffic.read_bytes_per_s() / 1e9);
 }
 
 Result<double> measure_disk(const std::string& path) {

@@ -181,32 +181,6 @@ struct SuperValues {  // 256 values of one output: d scale q - dmin min
   int q[256] = {};
 };
 
-SuperValues read_q2_k(const BlockQ2_K& block) {
-  SuperValues out;
-  out.d = f16_to_f32(block.d);
-  out.dmin = f16_to_f32(block.dmin);
-  for (int g = 0; g < 16; ++g) {
-    out.scale[g] = block.scales[g] & 15;
-    out.min[g] = block.scales[g] >> 4;
-  }
-  for (int i = 0; i < 256; ++i) {
-    out.q[i] = block.qs[i / 128 * 32 + i % 32] >> (2 * (i % 128 / 32)) & 3;
-  }
-  return out;
-}
-
-SuperValues read_q3_k(const BlockQ3_K& block) {
-  SuperValues out;
-  out.d = f16_to_f32(block.d);
-  for (int g = 0; g < 16; ++g) out.scale[g] = unpack_q3_k_scale(block.scales, g) - 32;
-  for (int i = 0; i < 256; ++i) {
-    const int low = block.qs[i / 128 * 32 + i % 32] >> (2 * (i % 128 / 32)) & 3;
-    const int high = block.hmask[i % 32] >> (i / 32) & 1;
-    out.q[i] = low + 4 * high - 4;
-  }
-  return out;
-}
-
 SuperValues read_iq4_xs(const BlockIQ4_XS& block) {
   SuperValues out;
   out.d = f16_to_f32(block.d);
@@ -223,16 +197,7 @@ SuperValues read_iq4_xs(const BlockIQ4_XS& block) {
 }
 
 SuperValues read_super(QuantType type, const std::byte* at) {
-  switch (type) {
-    case QuantType::kQ2_K:
-      return read_q2_k(load<BlockQ2_K>(at));
-    case QuantType::kQ3_K:
-      return read_q3_k(load<BlockQ3_K>(at));
-    case QuantType::kIQ4_XS:
-      return read_iq4_xs(load<BlockIQ4_XS>(at));
-    default:
-      break;
-  }
+  if (type == QuantType::kIQ4_XS) return read_iq4_xs(load<BlockIQ4_XS>(at));
   CHECK(type == QuantType::kQ8_K);
   const auto block = load<BlockQ8_K>(at);
   SuperValues out;
@@ -259,6 +224,40 @@ void write_super8(std::byte* group, int64_t o, const SuperValues& values) {
   }
   for (int k = 0; k < 256; ++k) {
     group[640 + byte_place(o, k)] = static_cast<std::byte>(values.q[k] + 128);
+  }
+}
+
+// Q2_K and Q3_K, which experts of large models come in, four values at a time. `four` are those of
+// words of 32 bytes, two bits each, that `j` says.
+uint32_t crumbs(const uint8_t* four, int j) {
+  return load<uint32_t>(four) >> (2 * j) & 0x03030303u;
+}
+
+void write_q2_k(std::byte* group, int64_t o, const BlockQ2_K& block) {
+  store(group + o * 4, f16_to_f32(block.d));
+  store(group + 64 + o * 4, f16_to_f32(block.dmin));
+  for (int sub = 0; sub < 16; ++sub) {
+    group[128 + sub * 16 + o] = static_cast<std::byte>(block.scales[sub] & 15);
+    group[384 + sub * 16 + o] = static_cast<std::byte>(block.scales[sub] >> 4);
+  }
+  for (int k = 0; k < 256; k += 4) {
+    const uint32_t q = crumbs(block.qs + k / 128 * 32 + k % 32, k % 128 / 32);
+    store(group + 640 + byte_place(o, k), q | 0x80808080u);
+  }
+}
+
+void write_q3_k(std::byte* group, int64_t o, const BlockQ3_K& block) {
+  store(group + o * 4, f16_to_f32(block.d));
+  store(group + 64 + o * 4, 0.0F);
+  for (int sub = 0; sub < 16; ++sub) {
+    group[128 + sub * 16 + o] = static_cast<std::byte>(unpack_q3_k_scale(block.scales, sub) - 32);
+    group[384 + sub * 16 + o] = std::byte{0};
+  }
+  for (int k = 0; k < 256; k += 4) {
+    const uint32_t low = crumbs(block.qs + k / 128 * 32 + k % 32, k % 128 / 32);
+    const uint32_t high = load<uint32_t>(block.hmask + k % 32) >> (k / 32) & 0x01010101u;
+    // q - 4 + 128 a byte, from 124 to 131: no carry.
+    store(group + 640 + byte_place(o, k), (low | high << 2) + 0x7c7c7c7cu);
   }
 }
 
@@ -293,6 +292,12 @@ void pack_super_row(QuantType type, const std::byte* from, int64_t groups, int64
         break;
       case QuantType::kQ6_K:
         write_q6_k(panel, group, g, o, load<BlockQ6_K>(from));
+        break;
+      case QuantType::kQ2_K:
+        write_q2_k(group, o, load<BlockQ2_K>(from));
+        break;
+      case QuantType::kQ3_K:
+        write_q3_k(group, o, load<BlockQ3_K>(from));
         break;
       default:
         write_super8(group, o, read_super(type, from));

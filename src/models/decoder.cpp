@@ -18,8 +18,8 @@ Decoder::Decoder(ModelConfig config) : config_(std::move(config)) {
 Tensor Decoder::blocks(Ops& ops, const Batch& batch, KvStore& kv) {
   ops.begin_step();
   Tensor x = ops.embed(batch.tokens, embedding_);  // [rows, dim]
-  for (const DecoderLayer& layer : layers_) {
-    x = layer.forward(ops, x, batch, kv);
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    x = layers_[i].forward(ops, x, batch, kv, i + 1 < layers_.size() ? &layers_[i + 1] : nullptr);
     if (x.empty()) return {};
   }
   if (batch.is_abandoned()) return {};

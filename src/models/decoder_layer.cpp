@@ -19,12 +19,15 @@ DecoderLayer::DecoderLayer(const ModelConfig& config, int64_t layer)
       ffn_norm_(BlockNames(layer).vector("ffn_norm.weight", config.dim)),
       feed_forward_(config, layer) {}
 
-Tensor DecoderLayer::forward(Ops& ops, const Tensor& x, const Batch& batch, KvStore& kv) const {
+Tensor DecoderLayer::forward(Ops& ops, const Tensor& x, const Batch& batch, KvStore& kv,
+                             const DecoderLayer* next) const {
   if (batch.is_abandoned()) return {};
   const Tensor h = ops.rms_norm(x, attn_norm_, config_.norm_epsilon);
   const Tensor y = ops.add(x, attention_->forward(ops, h, batch, kv, layer_));
   if (batch.is_abandoned()) return {};
-  return ops.add(y, feed_forward_.forward(ops, ops.rms_norm(y, ffn_norm_, config_.norm_epsilon)));
+  const Tensor inner = ops.rms_norm(y, ffn_norm_, config_.norm_epsilon);
+  if (next != nullptr) next->feed_forward_.expect(ops, inner);
+  return ops.add(y, feed_forward_.forward(ops, inner));
 }
 
 void DecoderLayer::visit(const std::function<void(Weight&)>& visitor) {

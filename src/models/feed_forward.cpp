@@ -43,6 +43,10 @@ Tensor FeedForward::forward(Ops& ops, const Tensor& h) const {
   return gate_.present() ? ops.add(routed, dense(ops, h)) : routed;
 }
 
+void FeedForward::expect(Ops& ops, const Tensor& h) const {
+  if (router_.present()) ops.expect_mixture(h, router_, router_bias_, route_, experts_gate_);
+}
+
 void FeedForward::visit(const std::function<void(Weight&)>& visitor) {
   for (Weight* weight : {&router_, &router_bias_, &gate_, &up_, &down_, &experts_gate_,
                          &experts_up_, &experts_down_}) {

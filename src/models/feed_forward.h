@@ -15,6 +15,8 @@ class FeedForward {
   FeedForward(const ModelConfig& config, int64_t layer);
 
   Tensor forward(Ops& ops, const Tensor& h) const;  // [rows, dim] -> [rows, dim]
+  // The next forward() will have an input much like h.
+  void expect(Ops& ops, const Tensor& h) const;
   void visit(const std::function<void(Weight&)>& visitor);
 
  private:

@@ -27,7 +27,7 @@ StatesAndLogits MtpLayer::forward(Ops& ops, const Batch& batch, const Tensor& pr
   const Tensor token = ops.rms_norm(ops.embed(batch.tokens, table), enorm_, epsilon);
   const Tensor state = ops.rms_norm(previous, hnorm_, epsilon);
   const Tensor x = ops.linear(ops.concat(token, state), eh_proj_, none_);  // [rows, dim]
-  const Tensor y = block_.forward(ops, x, batch, kv);
+  const Tensor y = block_.forward(ops, x, batch, kv, nullptr);
   if (y.empty()) return {};
   StatesAndLogits out;
   out.states = ops.rms_norm(y, norm_.present() ? norm_ : shared.norm, epsilon);

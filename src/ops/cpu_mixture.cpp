@@ -2,6 +2,7 @@
 // stack, each by its own: a head's, or those of the experts that a token goes to.
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <numeric>
 
 #include "core/check.h"
@@ -256,6 +257,26 @@ bool CpuOps::mix_streamed(Mixing& m, const StreamedStack& stack) {
     mix(m, parts, alone);
     store.release();
   }
+}
+
+void CpuOps::expect_mixture(const Tensor& x, const Weight& router, const Weight& bias,
+                            const RouteSpec& spec, const Weight& gate) {
+  const auto* streamed = dynamic_cast<const StreamedStack*>(gate.packed.get());
+  if (streamed == nullptr) return;
+  std::span<const float> biases;
+  if (bias.present()) biases = {bias.f32(), static_cast<size_t>(spec.experts)};
+  const Weight none;
+  Routes routes = route(linear(x, router, none).values(), biases, spec);
+  // Those that most tokens go to first: they are the surest.
+  std::vector<int32_t> tokens(static_cast<size_t>(spec.experts), 0);
+  for (const int32_t expert : routes.experts) ++tokens[static_cast<size_t>(expert)];
+  std::vector<int32_t> experts;
+  for (int32_t expert = 0; expert < spec.experts; ++expert) {
+    if (tokens[static_cast<size_t>(expert)] > 0) experts.push_back(expert);
+  }
+  std::ranges::stable_sort(experts, std::greater(),
+                           [&](int32_t expert) { return tokens[static_cast<size_t>(expert)]; });
+  streamed->store().expect(streamed->layer(), experts);
 }
 
 Tensor CpuOps::mixture(const Tensor& x, const Tensor& logits, const Weight& bias,

@@ -48,6 +48,8 @@ class CpuOps final : public Ops {
   Tensor linear_by_heads(const Tensor& x, const Weight& w) override;
   Tensor mixture(const Tensor& x, const Tensor& logits, const Weight& bias, const RouteSpec& spec,
                  const Weight& gate, const Weight& up, const Weight& down) override;
+  void expect_mixture(const Tensor& x, const Weight& router, const Weight& bias,
+                      const RouteSpec& spec, const Weight& gate) override;
 
  private:
   // What linear needs of its input, made once for all weights that read the same tensor.

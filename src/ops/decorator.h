@@ -52,6 +52,10 @@ class OpsDecorator : public Ops {
                  const Weight& gate, const Weight& up, const Weight& down) override {
     return inner_.mixture(x, logits, bias, spec, gate, up, down);
   }
+  void expect_mixture(const Tensor& x, const Weight& router, const Weight& bias,
+                      const RouteSpec& spec, const Weight& gate) override {
+    inner_.expect_mixture(x, router, bias, spec, gate);
+  }
 
  protected:
   Ops& inner_;

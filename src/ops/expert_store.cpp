@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <utility>
 
 #include "core/check.h"
@@ -131,14 +132,35 @@ void ExpertStore::request(int32_t layer, std::span<const int32_t> experts) {
   const std::vector<int32_t>& known = layers_[static_cast<size_t>(layer)].slots;
   // What is here first, so that it is not given away for what is not.
   for (const int32_t expert : experts) {
-    const int32_t slot = known[static_cast<size_t>(expert)];
-    wanted_.push_back({.expert = expert, .slot = slot});
-    if (slot < 0) continue;
-    ++stats_.hits;
-    slots_[static_cast<size_t>(slot)].pinned = true;
-    order_.splice(order_.end(), order_, slots_[static_cast<size_t>(slot)].place);
+    const int32_t index = known[static_cast<size_t>(expert)];
+    wanted_.push_back({.expert = expert, .slot = index});
+    if (index < 0) continue;
+    Slot& slot = slot_at(index);
+    ++(slot.ahead ? stats_.foreseen : stats_.hits);
+    slot.ahead = false;
+    slot.pinned = true;
+    order_.splice(order_.end(), order_, slot.place);
   }
   stats_.used += experts.size();
+  if (layer == layer_ahead_) {
+    expected_.clear();
+    // What of the guesses is under way and wanted comes first now; the wrong ones go first.
+    std::ranges::copy(pieces_ahead_, std::back_inserter(pieces_));
+    pieces_ahead_.clear();
+    std::ranges::stable_partition(pieces_, [&](const Piece& p) { return slot_at(p.slot).pinned; });
+    for (const int32_t index : slots_ahead_) {
+      Slot& slot = slot_at(index);
+      if (slot.ahead) order_.splice(order_.begin(), order_, slot.place);
+      slot.ahead = false;
+    }
+    slots_ahead_.clear();
+  }
+  if (next_layer_ >= 0) {
+    for (const int32_t index : slots_ahead_) slot_at(index).ahead = false;
+    slots_ahead_.clear();
+    layer_ahead_ = std::exchange(next_layer_, -1);
+    expected_.assign(next_expected_.begin(), next_expected_.end());
+  }
   fill();
 }
 
@@ -150,37 +172,67 @@ int32_t ExpertStore::free_slot() {
   return -1;
 }
 
+void ExpertStore::give(int32_t index, int32_t layer, int32_t expert, std::deque<Piece>& pieces) {
+  Slot& slot = slot_at(index);
+  if (slot.layer >= 0) {
+    layers_[static_cast<size_t>(slot.layer)].slots[static_cast<size_t>(slot.expert)] = -1;
+  }
+  slot.layer = layer;
+  slot.expert = expert;
+  slot.failed = false;
+  slot.ahead = false;
+  order_.splice(order_.end(), order_, slot.place);
+  Layer& of = layers_[static_cast<size_t>(layer)];
+  of.slots[static_cast<size_t>(expert)] = index;
+  for (int s = 0; s < 3; ++s) {
+    const Stack& stack = of.stacks[s];
+    const int64_t panels = stack.out_dim / kPanelOutputs;
+    for (int64_t begin = 0; begin < panels; begin += stack.panels_a_piece) {
+      pieces.push_back({index, s, begin, std::min(panels, begin + stack.panels_a_piece)});
+      ++slot.pieces_left;
+      ++pieces_left_;
+    }
+  }
+}
+
 // Gives slots to experts of the request that have none, as far as there are any.
 void ExpertStore::fill() {
-  if (fault_ || next_wanted_ == wanted_.size()) return;
-  Layer& layer = layers_[static_cast<size_t>(layer_)];
+  if (fault_) return;
   for (; next_wanted_ < wanted_.size(); ++next_wanted_) {
     Wanted& wanted = wanted_[next_wanted_];
     if (wanted.taken || wanted.slot >= 0) continue;
     const int32_t index = free_slot();
     if (index < 0) break;
-    Slot& slot = slots_[static_cast<size_t>(index)];
-    if (slot.layer >= 0) {
-      layers_[static_cast<size_t>(slot.layer)].slots[static_cast<size_t>(slot.expert)] = -1;
-    }
-    slot.layer = layer_;
-    slot.expert = wanted.expert;
-    slot.pinned = true;
-    slot.failed = false;
-    order_.splice(order_.end(), order_, slot.place);
+    give(index, layer_, wanted.expert, pieces_);
+    slot_at(index).pinned = true;
     wanted.slot = index;
-    layer.slots[static_cast<size_t>(wanted.expert)] = index;
-    for (int s = 0; s < 3; ++s) {
-      const Stack& stack = layer.stacks[s];
-      const int64_t panels = stack.out_dim / kPanelOutputs;
-      for (int64_t begin = 0; begin < panels; begin += stack.panels_a_piece) {
-        pieces_.push_back({index, s, begin, std::min(panels, begin + stack.panels_a_piece)});
-        ++slot.pieces_left;
-        ++pieces_left_;
-      }
-    }
   }
   work_.notify_all();
+}
+
+// Begins to read the next expert that is expected. Half of the slots at most go to guesses, and
+// only when the request has what it wants.
+void ExpertStore::guess() {
+  while (!expected_.empty() && !fault_ && next_wanted_ == wanted_.size() &&
+         2 * slots_ahead_.size() < slots_.size()) {
+    const int32_t expert = expected_.front();
+    expected_.pop_front();
+    const Layer& layer = layers_[static_cast<size_t>(layer_ahead_)];
+    if (layer.slots[static_cast<size_t>(expert)] >= 0) continue;
+    const int32_t index = free_slot();
+    if (index < 0) return;
+    give(index, layer_ahead_, expert, pieces_ahead_);
+    slot_at(index).ahead = true;
+    slots_ahead_.push_back(index);
+    ++stats_.guessed;
+    return;
+  }
+}
+
+void ExpertStore::expect(int32_t layer, std::span<const int32_t> experts) {
+  const std::lock_guard lock(mutex_);
+  next_layer_ = layer;
+  next_expected_.assign(experts.begin(), experts.end());
 }
 
 Result<std::vector<ExpertStore::Ready>> ExpertStore::take() {
@@ -241,10 +293,14 @@ void ExpertStore::read_pieces() {
     Piece piece;
     {
       std::unique_lock lock(mutex_);
-      work_.wait(lock, [&] { return stop_ || !pieces_.empty(); });
+      work_.wait(lock, [&] {
+        if (pieces_.empty() && pieces_ahead_.empty()) guess();
+        return stop_ || !pieces_.empty() || !pieces_ahead_.empty();
+      });
       if (stop_) return;
-      piece = pieces_.front();
-      pieces_.pop_front();
+      std::deque<Piece>& from = pieces_.empty() ? pieces_ahead_ : pieces_;
+      piece = from.front();
+      from.pop_front();
     }
     finish_piece(piece, read_piece(piece, {scratch.data(), scratch.size()}));
   }

@@ -49,8 +49,10 @@ class StreamedStack final : public PackedWeight {
 };
 
 struct ExpertStats {
-  uint64_t used = 0;  // experts that routers asked for
-  uint64_t hits = 0;  // of those, in memory already
+  uint64_t used = 0;      // experts that routers asked for
+  uint64_t hits = 0;      // of those, in memory already
+  uint64_t foreseen = 0;  // of those, read or being read on a guess
+  uint64_t guessed = 0;   // experts that were read on a guess
   uint64_t bytes_read = 0;
   double reading_seconds = 0;  // with a read under way
   double waiting_seconds = 0;  // with nothing to compute before a read ends
@@ -89,7 +91,7 @@ class ExpertStore {
   // Bytes of rows that a thread reads at once: whole panels, near kPieceBytes, of one expert.
   static size_t piece_bytes(const Weight& stack);
   static constexpr size_t kPieceBytes = size_t{1} << 20;
-  static constexpr int kReaders = 4;
+  static constexpr int kReaders = 8;
   // What reading takes beside the slots.
   static uint64_t scratch_bytes(size_t piece_bytes);
 
@@ -106,6 +108,10 @@ class ExpertStore {
   Result<std::vector<Ready>> take();
   // What was taken is not used any more.
   void release();
+  // What will probably be requested next, the surest first: read while the disk has nothing better
+  // to do, from the next request on. Replaces what was expected before. A wrong guess costs its
+  // slot until the layer's own request, no more.
+  void expect(int32_t layer, std::span<const int32_t> experts);
 
   // The first fault since the last call.
   std::optional<Error> take_fault();
@@ -130,6 +136,7 @@ class ExpertStore {
     int32_t pieces_left = 0;          // to be read and packed
     bool failed = false;
     bool pinned = false;  // of the request under way
+    bool ahead = false;   // read on a guess that has not come true yet
     std::list<int32_t>::iterator place;
   };
   struct Piece {
@@ -145,12 +152,15 @@ class ExpertStore {
 
   explicit ExpertStore(const ExpertStoreOptions& options);
   PackedMatrix matrix_of(int32_t slot, int stack) const;
+  Slot& slot_at(int32_t index) { return slots_[static_cast<size_t>(index)]; }
   void read_pieces();
   Status read_piece(const Piece& piece, std::span<std::byte> scratch);
   void finish_piece(const Piece& piece, Status status);
   void note_reading(int change);
-  // Both with mutex_ held.
+  // All below with mutex_ held.
   void fill();
+  void guess();
+  void give(int32_t slot, int32_t layer, int32_t expert, std::deque<Piece>& pieces);
   int32_t free_slot();
   void end_request();
 
@@ -162,11 +172,18 @@ class ExpertStore {
   std::condition_variable work_, ready_;
   std::vector<Slot> slots_;
   std::list<int32_t> order_;  // slots, the one used longest ago first
-  std::deque<Piece> pieces_;  // to be read
-  int64_t pieces_left_ = 0;   // these, and those under way
-  int32_t layer_ = 0;         // of the request
+  std::deque<Piece> pieces_,
+      pieces_ahead_;         // to be read; the second when there is none of the first
+  int64_t pieces_left_ = 0;  // these, and those under way
+  int32_t layer_ = 0;        // of the request
   std::vector<Wanted> wanted_;
   size_t next_wanted_ = 0;  // before it every expert has a slot
+  // Guesses: those that are read now, and those that follow once the next request is under way.
+  int32_t layer_ahead_ = -1;
+  std::deque<int32_t> expected_;      // not begun
+  std::vector<int32_t> slots_ahead_;  // begun
+  int32_t next_layer_ = -1;           // none: -1
+  std::vector<int32_t> next_expected_;
   std::optional<Error> fault_;
   ExpertStats stats_;
   int reading_ = 0;

@@ -6,6 +6,7 @@
 
 #include <cstring>
 #include <limits>
+#include <thread>
 
 #include "core/random.h"
 
@@ -19,7 +20,7 @@ constexpr int64_t kExperts = 4, kDim = 32;
 // One layer of square fp32 experts; expert e of each stack is 16 * e + 0, 1, 2 ... in `rows`.
 class Store : public ::testing::Test {
  protected:
-  void open(int64_t slots) {
+  void open(int64_t slots, int layers = 1) {
     const char* names[3] = {"gate", "up", "down"};
     std::vector<ExpertStore::Source> sources;
     for (int s = 0; s < 3; ++s) {
@@ -37,7 +38,10 @@ class Store : public ::testing::Test {
     store_ = *ExpertStore::create({.slots = slots,
                                    .slot_bytes = ExpertStore::expert_bytes(stacks),
                                    .piece_bytes = ExpertStore::piece_bytes(weights_[0])});
-    ASSERT_TRUE(store_->add_layer(sources[0], sources[1], sources[2]));
+    // Layers after the first have the same experts again.
+    for (int i = 0; i < layers; ++i) {
+      ASSERT_TRUE(store_->add_layer(sources[0], sources[1], sources[2]));
+    }
   }
 
   Result<const std::byte*> read(int stack, uint64_t from, size_t count,
@@ -50,9 +54,9 @@ class Store : public ::testing::Test {
   }
 
   // Uses the experts; how many of them were in memory, or -1 after a fault.
-  int hits(const std::vector<int32_t>& experts) {
+  int hits(const std::vector<int32_t>& experts, int32_t layer = 0) {
     const uint64_t before = store_->stats().hits;
-    store_->request(0, experts);
+    store_->request(layer, experts);
     std::vector<bool> seen(experts.size(), false);
     while (true) {
       auto ready = store_->take();
@@ -106,6 +110,23 @@ TEST_F(Store, OneSlotServesAllInTurn) {
   EXPECT_EQ(hits({3}), 1);
   EXPECT_EQ(hits({0, 1, 2, 3}), 1);  // 3 is used first, and its slot then serves the others
   EXPECT_EQ(store_->stats().used, 9u);
+}
+
+TEST_F(Store, ReadsWhatIsExpectedAndGivesWrongGuessesAwayFirst) {
+  open(4, 2);
+  EXPECT_EQ(hits({0, 1}), 0);
+  const std::vector<int32_t> guesses = {2, 3};
+  store_->expect(1, guesses);
+  EXPECT_EQ(hits({0}), 1);  // from now on they are read
+  while (store_->stats().bytes_read < 4 * 3 * kDim * kDim * sizeof(float)) {
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(store_->stats().guessed, 2u);
+  EXPECT_EQ(hits({1, 2}, 1), 0);
+  EXPECT_EQ(store_->stats().foreseen, 1u);
+  // 1 came in place of the wrong guess, 3, so that nothing else had to go.
+  EXPECT_EQ(hits({0, 1}), 2);
+  EXPECT_EQ(hits({1, 2}, 1), 2);
 }
 
 TEST_F(Store, AFaultEndsTheUseAndLeavesNothingBehind) {

@@ -125,6 +125,12 @@ class Ops {
   virtual Tensor mixture(const Tensor& x, const Tensor& logits, const Weight& bias,
                          const RouteSpec& spec, const Weight& gate, const Weight& up,
                          const Weight& down);
+  // A mixture is coming whose input will be much like x: a backend whose experts come from the disk
+  // may begin to read those that `router` chooses for x. No result depends on it.
+  virtual void expect_mixture(const Tensor& x, const Weight& router, const Weight& bias,
+                              const RouteSpec& spec, const Weight& gate) {
+    (void)x, (void)router, (void)bias, (void)spec, (void)gate;
+  }
 };
 
 }  // namespace minke
