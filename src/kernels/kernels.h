@@ -88,25 +88,37 @@ struct Kernels {
                    int64_t head_dim, int64_t token_in_page);
   // All heads that read `kv_head`, rows [row_begin, row_end) of the task.
   void (*attention)(const AttentionTask& task, int64_t kv_head, int64_t row_begin, int64_t row_end);
-  // The same in two steps, for a few rows and many keys: pages [page_begin, page_end) of keys, each
-  // apart, then all of them together. `found` has room for all pages, page_floats(task) floats
-  // each; attention_join overwrites the first.
-  void (*attention_pages)(const AttentionTask& task, int64_t kv_head, int64_t page_begin,
-                          int64_t page_end, float* found);
+  // The same in two steps, for a few rows and many keys: runs [run_begin, run_end) of pages of
+  // keys, each apart, then all of them together. `found` has room for key_runs(task) of
+  // run_floats(task) floats; attention_join overwrites the first.
+  void (*attention_runs)(const AttentionTask& task, int64_t kv_head, int64_t run_begin,
+                         int64_t run_end, float* found);
   void (*attention_join)(const AttentionTask& task, int64_t kv_head, float* found);
   // For gradients, and for choosing tokens.
   void (*gemm_f32)(const GemmF32& gemm);
   const LogitKernels* logits;
 };
 
-// What attention_pages finds in a page: of each query (row by row, the heads of a kv head together)
-// the maximum of the scores, the sum of the weights and the weighted sum of the values: [queries],
-// [queries], [queries][value_dim]. Queries that do not see the page are left out.
-inline int64_t page_floats(const AttentionTask& task) {
-  return task.rows * (task.heads / task.kv_heads) * (task.value_dim() + 2);
+// How latent attention adds up (docs/numerics.md): what a product of AMX tiles gives.
+inline constexpr int64_t kLatentChunkDims = 32;    // of a score
+inline constexpr int64_t kLatentChunkTokens = 16;  // of a value
+inline constexpr int64_t kLatentRunPages = 4;
+
+// Pages whose results are joined before they join those of others.
+inline int64_t run_pages(const AttentionTask& task) {
+  return task.kv->spec().shared_values > 0 ? kLatentRunPages : 1;
 }
-inline int64_t key_pages(const AttentionTask& task) {
-  return (task.first_position + task.rows + kKvPageTokens - 1) / kKvPageTokens;
+inline int64_t key_runs(const AttentionTask& task) {
+  const int64_t run_tokens = run_pages(task) * kKvPageTokens;
+  return (task.first_position + task.rows + run_tokens - 1) / run_tokens;
+}
+// Room for what attention_runs finds in a run: of each query (row by row, the heads of a kv head
+// together; sixteen queries or a multiple) the maximum of the scores, the sum of the weights and
+// the weighted sum of the values. In which order is the kernels' own affair. Queries that do not
+// see the run are left out.
+inline int64_t run_floats(const AttentionTask& task) {
+  const int64_t queries = task.rows * (task.heads / task.kv_heads);
+  return (queries + 15) / 16 * 16 * (task.value_dim() + 2);
 }
 
 const Kernels& reference_kernels();

@@ -19,7 +19,7 @@ constexpr float kPeakShare = 0.25F;
 // fewer heads than these of all sequences together.
 constexpr int64_t kRowsByPagesMost = 4;
 constexpr int64_t kHeadsPerThread = 4;
-constexpr int64_t kPagesPerItem = 4;
+constexpr int64_t kPagesPerItem = 4;  // a multiple of run_pages()
 
 }  // namespace
 
@@ -298,15 +298,16 @@ Tensor CpuOps::attention(const Tensor& q, const Tensor& k, const Tensor& v, cons
                      .scale = spec.scale});
   }
   // The heads of a few sequences that are writing do not share out evenly over threads, or are
-  // fewer than these: then their pages of keys do.
+  // fewer than these: then their runs of pages do.
   const auto heads = static_cast<int64_t>(tasks.size()) * spec.kv_heads;
   const bool few_rows = std::ranges::all_of(
       tasks, [](const AttentionTask& task) { return task.rows <= kRowsByPagesMost; });
-  const bool many_keys = std::ranges::any_of(
-      tasks, [](const AttentionTask& task) { return key_pages(task) > kPagesPerItem; });
+  const bool many_keys = std::ranges::any_of(tasks, [](const AttentionTask& task) {
+    return key_runs(task) * run_pages(task) > kPagesPerItem;
+  });
   const bool few_heads = threads_.threads() > 1 && heads < kHeadsPerThread * threads_.threads();
   if (few_rows && many_keys && few_heads) {
-    attention_by_pages(tasks);
+    attention_by_runs(tasks);
   } else {
     attention_by_rows(tasks);
   }
@@ -336,30 +337,31 @@ void CpuOps::attention_by_rows(std::span<const AttentionTask> tasks) {
   });
 }
 
-void CpuOps::attention_by_pages(std::span<const AttentionTask> tasks) {
+void CpuOps::attention_by_runs(std::span<const AttentionTask> tasks) {
   struct Item {
     const AttentionTask* task;
-    int64_t kv_head, page_begin, page_end;
-    int64_t place;  // of what the head's pages find
+    int64_t kv_head, run_begin, run_end;
+    int64_t place;  // of what the head's runs find
   };
   std::vector<Item> items;
   std::vector<Item> joins;
   int64_t floats = 0;
   for (const AttentionTask& task : tasks) {
-    const int64_t pages = key_pages(task);
+    const int64_t runs = key_runs(task);
+    const int64_t step = kPagesPerItem / run_pages(task);
     for (int64_t head = 0; head < task.kv_heads; ++head) {
-      joins.push_back({&task, head, 0, pages, floats});
-      for (int64_t page = 0; page < pages; page += kPagesPerItem) {
-        items.push_back({&task, head, page, std::min(pages, page + kPagesPerItem), floats});
+      joins.push_back({&task, head, 0, runs, floats});
+      for (int64_t run = 0; run < runs; run += step) {
+        items.push_back({&task, head, run, std::min(runs, run + step), floats});
       }
-      floats += pages * page_floats(task);
+      floats += runs * run_floats(task);
     }
   }
   const Tensor found = empty({floats});
   threads_.parallel_each(static_cast<int64_t>(items.size()), [&](int64_t i) {
     const Item& item = items[static_cast<size_t>(i)];
-    kernels_.attention_pages(*item.task, item.kv_head, item.page_begin, item.page_end,
-                             found.f32() + item.place);
+    kernels_.attention_runs(*item.task, item.kv_head, item.run_begin, item.run_end,
+                            found.f32() + item.place);
   });
   threads_.parallel_each(static_cast<int64_t>(joins.size()), [&](int64_t i) {
     const Item& item = joins[static_cast<size_t>(i)];

@@ -89,7 +89,7 @@ class CpuOps final : public Ops {
   void swiglu_into(const float* gate, const float* up, float* out, int64_t count);
   // Both give the same bits.
   void attention_by_rows(std::span<const AttentionTask> tasks);
-  void attention_by_pages(std::span<const AttentionTask> tasks);
+  void attention_by_runs(std::span<const AttentionTask> tasks);
   // Some rows times one matrix of a stack: row i is at in + i * in_stride, its result is row
   // out_first + i * out_step of a product's output.
   struct StackPart {

@@ -65,6 +65,8 @@ struct Bf16Pages {
   using Factor = typename V::Rounded;
   using Sums = typename V::Floats;
   static constexpr bool kStepped = false;
+  static constexpr bool kLatent = false;
+  static constexpr int kVectors = V::kVectors;  // of keys or dimensions, for a tile of queries
 
   static auto load(const Number* at) { return V::load_pairs(at); }
   static auto load(typename V::Mask mask, const Number* at) { return V::load_pairs(mask, at); }
@@ -97,6 +99,8 @@ struct Q8Pages {
   using Factor = int16_t;
   using Sums = typename V::Ints;
   static constexpr bool kStepped = true;
+  static constexpr bool kLatent = false;
+  static constexpr int kVectors = V::kVectors;
 
   // Beyond the last value lie a page's steps, so that a whole vector may be read there.
   static auto load(const Number* at) { return V::widen(at); }
@@ -141,7 +145,34 @@ struct Q8Pages {
   }
 };
 
-// What queries have found so far, in memory of page_floats(): see there.
+// Latents, in bf16 too, but multiplied in fp32: the sums run as tile products have them.
+template <typename V>
+struct LatentPages {
+  using Number = uint16_t;
+  using Factor = float;  // rounded to bf16
+  using Sums = typename V::Floats;
+  static constexpr bool kStepped = false;
+  static constexpr bool kLatent = true;
+  static constexpr int kVectors = V::kVectors / 2;  // half the sums are of odd elements
+
+  static typename V::Floats value(Sums sum, float /*step*/) { return sum; }
+  static float round_query(const float* q, int64_t dim, float scale, Factor* out) {
+    for (int64_t d = 0; d < dim; d += V::kWidth) {
+      const auto some = V::first(dim - d);
+      V::store(some, out + d, V::rounded(V::load(some, q + d)));
+    }
+    return scale;
+  }
+  static float round_weights(const Weights<V>& w, int64_t /*keys*/, const std::byte* /*page*/,
+                             int64_t /*dim*/, Factor* out) {
+    MINKE_UNROLL for (int j = 0; j < Weights<V>::kVectors; ++j) {
+      V::store(out + j * V::kWidth, V::rounded(w.weights[j]));
+    }
+    return 1.0F;
+  }
+};
+
+// What queries have found so far, in memory of run_floats(): see there.
 struct Found {
   Found(float* at, int64_t queries) : max(at), sum(at + queries), values(at + 2 * queries) {}
   float* max;
@@ -198,6 +229,84 @@ template <typename V, typename Pages, int N, int W>
   }
 }
 
+// Adds a chunk of a latent score: even and odd dimensions apart, then together. Vectors of keys.
+template <typename V, int N, int W>
+[[gnu::noinline]] void add_chunk_of_score(const float* q, int64_t stride, const uint16_t* at,
+                                          int64_t pairs, ptrdiff_t ahead,
+                                          typename V::Floats (&sums)[N][W]) {
+  typename V::Floats even[N][W];
+  typename V::Floats odd[N][W];
+  MINKE_UNROLL for (int n = 0; n < N; ++n) {
+    MINKE_UNROLL for (int w = 0; w < W; ++w) even[n][w] = odd[n][w] = V::zero();
+  }
+  do {
+    MINKE_UNROLL for (int w = 0; w < W; ++w) {
+      const auto* from = at + w * 2 * V::kWidth;
+      const auto numbers = V::load_pairs(from);
+      prefetch_vector<2 * V::kWidth * sizeof(*at)>(from, ahead, w);
+      MINKE_UNROLL for (int n = 0; n < N; ++n) {
+        even[n][w] = V::fma(V::even(numbers), V::set(q[n * stride]), even[n][w]);
+        odd[n][w] = V::fma(V::odd(numbers), V::set(q[n * stride + 1]), odd[n][w]);
+      }
+    }
+    at += 2 * kKvPageTokens;
+    q += 2;
+  } while (--pairs != 0);
+  MINKE_UNROLL for (int n = 0; n < N; ++n) {
+    MINKE_UNROLL for (int w = 0; w < W; ++w) {
+      sums[n][w] = V::add(sums[n][w], V::add(even[n][w], odd[n][w]));
+    }
+  }
+}
+
+// Adds a chunk of a latent value: kLatentChunkTokens tokens, one after the other. Vectors of
+// dimensions, of which the next pair of tokens lies `step` numbers further.
+template <typename V, int N, int W>
+[[gnu::noinline]] void add_chunk_of_value(const float* weights, const uint16_t* at, int64_t step,
+                                          typename V::Mask last, typename V::Floats (&sums)[N][W]) {
+  typename V::Floats chain[N][W];
+  MINKE_UNROLL for (int n = 0; n < N; ++n) {
+    MINKE_UNROLL for (int w = 0; w < W; ++w) chain[n][w] = V::zero();
+  }
+  for (int64_t pair = 0; pair < kLatentChunkTokens / 2; ++pair, at += step, weights += 2) {
+    MINKE_UNROLL for (int w = 0; w < W; ++w) {
+      const auto* from = at + w * 2 * V::kWidth;
+      const auto numbers = w == W - 1 ? V::load_pairs(last, from) : V::load_pairs(from);
+      MINKE_UNROLL for (int n = 0; n < N; ++n) {
+        const float* weight = weights + n * kKvPageTokens;
+        chain[n][w] = V::fma(V::even(numbers), V::set(weight[0]), chain[n][w]);
+        chain[n][w] = V::fma(V::odd(numbers), V::set(weight[1]), chain[n][w]);
+      }
+    }
+  }
+  MINKE_UNROLL for (int n = 0; n < N; ++n) {
+    MINKE_UNROLL for (int w = 0; w < W; ++w) sums[n][w] = V::add(sums[n][w], chain[n][w]);
+  }
+}
+
+template <typename V, int N>
+[[gnu::always_inline]] inline void score_latents(const float* q, const PageView& view, int64_t dim,
+                                                 float* scores) {
+  constexpr int kVectors = LatentPages<V>::kVectors;
+  const auto* page = reinterpret_cast<const uint16_t*>(view.page);
+  for (int64_t key = 0; key < kKvPageTokens; key += kVectors * V::kWidth) {
+    typename V::Floats sums[N][kVectors];
+    MINKE_UNROLL for (int n = 0; n < N; ++n) {
+      MINKE_UNROLL for (int w = 0; w < kVectors; ++w) sums[n][w] = V::zero();
+    }
+    for (int64_t begin = 0; begin < dim; begin += kLatentChunkDims) {
+      add_chunk_of_score<V, N, kVectors>(q + begin, dim, page + k_place(key, begin),
+                                         std::min(kLatentChunkDims, dim - begin) / 2, view.k_ahead,
+                                         sums);
+    }
+    MINKE_UNROLL for (int n = 0; n < N; ++n) {
+      MINKE_UNROLL for (int w = 0; w < kVectors; ++w) {
+        V::store(scores + n * kKvPageTokens + key + w * V::kWidth, sums[n][w]);
+      }
+    }
+  }
+}
+
 // Scores of N queries against the 64 keys of a page, kVectors vectors of keys at a time.
 template <typename V, typename Pages, int N>
 [[gnu::always_inline]] inline void score_page(const typename Pages::Factor* q, const PageView& view,
@@ -248,8 +357,17 @@ template <typename V, typename Pages, int N, int W, int kMost>
   const auto* v = reinterpret_cast<const typename Pages::Number*>(view.values) + 2 * d;
   const auto last = V::first(dim - d - (W - 1) * V::kWidth);
   typename Pages::Sums sums[N][W];
-  sum_products<V, Pages, N, W>(weights, kKvPageTokens, v, 2 * dim, kKvPageTokens / 2, last,
-                               view.v_ahead, sums);
+  if constexpr (Pages::kLatent) {
+    MINKE_UNROLL for (int n = 0; n < N; ++n) {
+      MINKE_UNROLL for (int w = 0; w < W; ++w) sums[n][w] = V::zero();
+    }
+    for (int64_t token = 0; token < kKvPageTokens; token += kLatentChunkTokens) {
+      add_chunk_of_value<V, N, W>(weights + token, v + token * dim, 2 * dim, last, sums);
+    }
+  } else {
+    sum_products<V, Pages, N, W>(weights, kKvPageTokens, v, 2 * dim, kKvPageTokens / 2, last,
+                                 view.v_ahead, sums);
+  }
   MINKE_UNROLL for (int n = 0; n < N; ++n) {
     MINKE_UNROLL for (int w = 0; w < W; ++w) {
       const auto mask = w == W - 1 ? last : V::first(V::kWidth);
@@ -300,7 +418,7 @@ struct Queries {
   }
   int64_t floats() const { return count() * (task.value_dim() + 2); }
 
-  // Joins what was found in the page of the keys from `key` on to what came before.
+  // Joins what was found in the run of the keys from `key` on to what came before.
   void join(Found before, Found next, int64_t key) const {
     constexpr int64_t kWidth = V::kWidth;
     const int64_t dim = task.value_dim();
@@ -398,7 +516,7 @@ class Attend {
 
   Attend(const Queries<V>& queries, std::byte* memory)
       : queries_(queries),
-        values_(memory),
+        values_(reinterpret_cast<uint16_t*>(memory)),
         scales_(reinterpret_cast<float*>(memory + value_bytes(queries.task))),
         q_(reinterpret_cast<Factor*>(scales_ + queries.count())) {
     const AttentionTask& task = queries_.task;
@@ -419,9 +537,9 @@ class Attend {
     // While the keys are read the values are fetched, and meanwhile the next page's keys.
     const std::byte* next = key + kKvPageTokens < keys ? page_of(key + kKvPageTokens) : page;
     PageView view = {page, page + half, half, next - (page + half)};
-    if (task.kv->spec().shared_values > 0) {
-      order_values(page);
-      view = {page, values_, next - page, 0};
+    if constexpr (Pages::kLatent) {
+      order_as_values(reinterpret_cast<const uint16_t*>(page), task.value_dim(), values_);
+      view = {page, reinterpret_cast<const std::byte*>(values_), next - page, 0};
     }
     for_tiles<V::kQueries>(queries_.first_to_see(key), queries_.count(),
                            [&](auto count, int64_t first) {
@@ -430,19 +548,10 @@ class Attend {
   }
 
  private:
-  // Memory for the values of a page where they are a part of their keys.
+  // Memory for the values of a page where they are a part of their keys, in the order of V.
   static size_t value_bytes(const AttentionTask& task) {
-    const auto count = static_cast<size_t>(task.kv->spec().shared_values * kKvPageTokens);
-    return count * sizeof(typename Pages::Number);
-  }
-
-  // The first dimensions of a page's keys as V has them.
-  void order_values(const std::byte* page) const {
-    using Number = typename Pages::Number;
-    if constexpr (sizeof(Number) == 2) {
-      order_as_values(reinterpret_cast<const uint16_t*>(page), queries_.task.value_dim(),
-                      reinterpret_cast<uint16_t*>(values_));
-    }
+    if constexpr (!Pages::kLatent) return 0;
+    return static_cast<size_t>(task.value_dim() * kKvPageTokens) * sizeof(uint16_t);
   }
 
   const std::byte* page_of(int64_t key) const {
@@ -461,7 +570,11 @@ class Attend {
     alignas(64) float sum[V::kWidth];
     Join<V::kWidth> join;
     join.is_first = is_first;
-    score_page<V, Pages, N>(q_ + first * dim, view, dim, scores);
+    if constexpr (Pages::kLatent) {
+      score_latents<V, N>(q_ + first * dim, view, dim, scores);
+    } else {
+      score_page<V, Pages, N>(q_ + first * dim, view, dim, scores);
+    }
     for (int n = 0; n < N; ++n) {
       const int64_t keys = std::min(kKvPageTokens, queries_.position(first + n) + 1 - key);
       Weights<V> weighed;
@@ -478,11 +591,11 @@ class Attend {
     } else {
       join_states<V>(some, found.max + first, found.sum + first, max, sum, join.ours, join.theirs);
     }
-    constexpr int64_t kDims = V::kVectors * V::kWidth;
+    constexpr int64_t kDims = Pages::kVectors * V::kWidth;
     const int64_t value_dim = queries_.task.value_dim();
     for (int64_t d = 0; d < value_dim; d += kDims) {
       const int64_t vectors = (std::min(kDims, value_dim - d) + V::kWidth - 1) / V::kWidth;
-      with_constant<V::kVectors>(vectors, [&](auto width) {
+      with_constant<Pages::kVectors>(vectors, [&](auto width) {
         add_values<V, Pages, N, decltype(width)::value>(weights, view, value_dim, d, join,
                                                         found.values + first * value_dim);
       });
@@ -490,61 +603,89 @@ class Attend {
   }
 
   const Queries<V>& queries_;
-  std::byte* values_;  // of the page at hand, where they are a part of its keys
-  float* scales_;      // [queries]: what a query's scores are multiplied by
-  Factor* q_;          // [queries][head_dim]
+  uint16_t* values_;  // of the page at hand, where they are a part of its keys
+  float* scales_;     // [queries]: what a query's scores are multiplied by
+  Factor* q_;         // [queries][head_dim]
 };
 
 inline size_t padded(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
+// The pages of a run, of the keys from `key` on, as far as some query sees them.
+template <typename V, typename Pages>
+void attend_run(const Queries<V>& queries, const Attend<V, Pages>& attend, int64_t key,
+                Found found) {
+  const int64_t keys = std::min(queries.position(queries.count() - 1) + 1,
+                                key + run_pages(queries.task) * kKvPageTokens);
+  for (int64_t page = key; page < keys; page += kKvPageTokens) {
+    attend.page(page, page == key, found);
+  }
+}
+
 template <typename V, typename Pages>
 void attend_rows(const Queries<V>& queries) {
   const size_t found_bytes = padded(static_cast<size_t>(queries.floats()) * sizeof(float));
-  std::byte* memory = kernel_scratch(found_bytes + Attend<V, Pages>::bytes(queries));
+  const size_t kept = Pages::kLatent ? 2 : 1;
+  std::byte* memory = kernel_scratch(kept * found_bytes + Attend<V, Pages>::bytes(queries));
   const Found all(reinterpret_cast<float*>(memory), queries.count());
-  const Attend<V, Pages> attend(queries, memory + found_bytes);
-  const int64_t last = queries.position(queries.count() - 1);
-  for (int64_t key = 0; key <= last; key += kKvPageTokens) attend.page(key, key == 0, all);
+  const Attend<V, Pages> attend(queries, memory + kept * found_bytes);
+  const int64_t keys = queries.position(queries.count() - 1) + 1;
+  if constexpr (Pages::kLatent) {
+    const Found next(reinterpret_cast<float*>(memory + found_bytes), queries.count());
+    const int64_t step = run_pages(queries.task) * kKvPageTokens;
+    for (int64_t key = 0; key < keys; key += step) {
+      attend_run(queries, attend, key, key == 0 ? all : next);
+      if (key > 0) queries.join(all, next, key);
+    }
+  } else {
+    for (int64_t key = 0; key < keys; key += kKvPageTokens) attend.page(key, key == 0, all);
+  }
   queries.finish(all);
+}
+
+template <typename V, typename Pages>
+void attend_runs_apart(const Queries<V>& queries, int64_t begin, int64_t end, float* found) {
+  const Attend<V, Pages> attend(queries, kernel_scratch(Attend<V, Pages>::bytes(queries)));
+  for (int64_t run = begin; run < end; ++run) {
+    attend_run(queries, attend, run * run_pages(queries.task) * kKvPageTokens,
+               Found(found + run * run_floats(queries.task), queries.count()));
+  }
+}
+
+// call(Pages()), for the form of the task's cache.
+template <typename V, typename Call>
+void with_pages_of(const AttentionTask& task, const Call& call) {
+  const KvSpec& kv = task.kv->spec();
+  if (kv.shared_values > 0) {
+    call(LatentPages<V>());
+  } else if (kv.dtype == KvDtype::kBF16) {
+    call(Bf16Pages<V>());
+  } else {
+    call(Q8Pages<V>());
+  }
 }
 
 template <typename V>
 void attention_of(const AttentionTask& task, int64_t kv_head, int64_t row_begin, int64_t row_end) {
   const Queries<V> queries = {task, kv_head, row_begin, row_end};
-  if (task.kv->spec().dtype == KvDtype::kBF16) {
-    attend_rows<V, Bf16Pages<V>>(queries);
-  } else {
-    attend_rows<V, Q8Pages<V>>(queries);
-  }
-}
-
-template <typename V, typename Pages>
-void attend_pages_apart(const Queries<V>& queries, int64_t begin, int64_t end, float* found) {
-  const Attend<V, Pages> attend(queries, kernel_scratch(Attend<V, Pages>::bytes(queries)));
-  for (int64_t page = begin; page < end; ++page) {
-    attend.page(page * kKvPageTokens, true,
-                Found(found + page * queries.floats(), queries.count()));
-  }
+  with_pages_of<V>(task, [&](auto pages) { attend_rows<V, decltype(pages)>(queries); });
 }
 
 template <typename V>
-void attention_pages_of(const AttentionTask& task, int64_t kv_head, int64_t page_begin,
-                        int64_t page_end, float* found) {
+void attention_runs_of(const AttentionTask& task, int64_t kv_head, int64_t run_begin,
+                       int64_t run_end, float* found) {
   const Queries<V> queries = {task, kv_head, 0, task.rows};
-  if (task.kv->spec().dtype == KvDtype::kBF16) {
-    attend_pages_apart<V, Bf16Pages<V>>(queries, page_begin, page_end, found);
-  } else {
-    attend_pages_apart<V, Q8Pages<V>>(queries, page_begin, page_end, found);
-  }
+  with_pages_of<V>(task, [&](auto pages) {
+    attend_runs_apart<V, decltype(pages)>(queries, run_begin, run_end, found);
+  });
 }
 
 template <typename V>
 void attention_join_of(const AttentionTask& task, int64_t kv_head, float* found) {
   const Queries<V> queries = {task, kv_head, 0, task.rows};
   const Found all(found, queries.count());
-  for (int64_t page = 1; page < key_pages(task); ++page) {
-    queries.join(all, Found(found + page * queries.floats(), queries.count()),
-                 page * kKvPageTokens);
+  for (int64_t run = 1; run < key_runs(task); ++run) {
+    queries.join(all, Found(found + run * run_floats(task), queries.count()),
+                 run * run_pages(task) * kKvPageTokens);
   }
   queries.finish(all);
 }

@@ -325,6 +325,32 @@ void score_bf16(std::span<const float> q, const std::byte* head_page, std::span<
   }
 }
 
+// Scores against latents: even and odd dimensions apart, and chunk by chunk, as tiles add them up.
+void score_latents(std::span<const float> q, const std::byte* head_page, std::span<float> scores,
+                   float scale) {
+  const auto dim = static_cast<int64_t>(q.size());
+  const auto* page = reinterpret_cast<const uint16_t*>(head_page);
+  const auto rounded = [&](int64_t d) {
+    return bf16_to_f32(f32_to_bf16(q[static_cast<size_t>(d)]));
+  };
+  for (size_t j = 0; j < scores.size(); ++j) {
+    const auto key = [&](int64_t d) {
+      return bf16_to_f32(page[k_place(static_cast<int64_t>(j), d)]);
+    };
+    float score = 0.0F;
+    for (int64_t begin = 0; begin < dim; begin += kLatentChunkDims) {
+      float even = 0.0F;
+      float odd = 0.0F;
+      for (int64_t d = begin; d < std::min(dim, begin + kLatentChunkDims); d += 2) {
+        even = std::fma(key(d), rounded(d), even);
+        odd = std::fma(key(d + 1), rounded(d + 1), odd);
+      }
+      score += even + odd;
+    }
+    scores[j] = score * scale;
+  }
+}
+
 void score_q8(std::span<const float> query, const std::byte* head_page, std::span<float> scores,
               float scale) {
   const auto dim = static_cast<int64_t>(query.size());
@@ -348,22 +374,36 @@ void score_q8(std::span<const float> query, const std::byte* head_page, std::spa
 
 // The values of a page, weighted. Keys beyond the query weigh zero; pages hold no NaN, so they add
 // nothing.
-void values_bf16(std::span<const float> weights, const std::byte* head_page, bool shared,
+void values_bf16(std::span<const float> weights, const std::byte* head_page,
                  std::span<float> values) {
   const auto dim = static_cast<int64_t>(values.size());
-  const auto place = [&](int64_t j, int64_t d) {
-    return shared ? k_place(j, d) : v_place(dim, j, d);
-  };
   const auto* page = reinterpret_cast<const uint16_t*>(head_page);
   for (int64_t d = 0; d < dim; ++d) {
     float value = 0.0F;
     for (int64_t j = 0; j < kKvPageTokens; j += 2) {
       value = add_pair(value, bf16_to_f32(f32_to_bf16(weights[static_cast<size_t>(j)])),
-                       bf16_to_f32(page[place(j, d)]),
+                       bf16_to_f32(page[v_place(dim, j, d)]),
                        bf16_to_f32(f32_to_bf16(weights[static_cast<size_t>(j + 1)])),
-                       bf16_to_f32(page[place(j + 1, d)]));
+                       bf16_to_f32(page[v_place(dim, j + 1, d)]));
     }
     values[static_cast<size_t>(d)] = value;
+  }
+}
+
+// The same of latents, which are their keys' beginnings: chunks of tokens.
+void values_of_latents(std::span<const float> weights, const std::byte* head_page,
+                       std::span<float> values) {
+  const auto* page = reinterpret_cast<const uint16_t*>(head_page);
+  for (size_t d = 0; d < values.size(); ++d) {
+    values[d] = 0.0F;
+    for (int64_t begin = 0; begin < kKvPageTokens; begin += kLatentChunkTokens) {
+      float chain = 0.0F;
+      for (int64_t j = begin; j < begin + kLatentChunkTokens; ++j) {
+        chain = std::fma(bf16_to_f32(page[k_place(j, static_cast<int64_t>(d))]),
+                         bf16_to_f32(f32_to_bf16(weights[static_cast<size_t>(j)])), chain);
+      }
+      values[d] += chain;
+    }
   }
 }
 
@@ -398,10 +438,12 @@ struct Split {
 Split attend_page(std::span<const float> q, const std::byte* page, const KvSpec& kv, int64_t keys,
                   float scale) {
   const bool bf16 = kv.dtype == KvDtype::kBF16;
+  const bool latent = kv.shared_values > 0;
   Split split;
   float scores[kKvPageTokens];
   const std::span<float> seen(scores, static_cast<size_t>(keys));
-  bf16 ? score_bf16(q, page, seen, scale) : score_q8(q, page, seen, scale);
+  const auto score_keys = latent ? score_latents : bf16 ? score_bf16 : score_q8;
+  score_keys(q, page, seen, scale);
   split.max = -std::numeric_limits<float>::infinity();
   for (const float score : seen) split.max = std::max(split.max, score);
   float lanes[16] = {};
@@ -412,8 +454,13 @@ Split attend_page(std::span<const float> q, const std::byte* page, const KvSpec&
   }
   split.sum = sum_lanes(lanes);
   split.values.resize(static_cast<size_t>(kv.value_dim()));
-  bf16 ? values_bf16(weights, page, kv.shared_values > 0, split.values)
-       : values_q8(weights, keys, page, split.values);
+  if (latent) {
+    values_of_latents(weights, page, split.values);
+  } else if (bf16) {
+    values_bf16(weights, page, split.values);
+  } else {
+    values_q8(weights, keys, page, split.values);
+  }
   return split;
 }
 
@@ -456,26 +503,42 @@ void finish(const AttentionTask& task, int64_t kv_head, int64_t query, const Spl
   for (size_t d = 0; d < split.values.size(); ++d) out[d] = split.values[d] * inverse;
 }
 
-// Splits join in ascending order.
+int64_t run_of(const AttentionTask& task, int64_t query) {
+  return position_of(task, query) / (run_pages(task) * kKvPageTokens);
+}
+
+// The pages of a run that a query sees, in ascending order.
+Split attend_run(const AttentionTask& task, int64_t kv_head, int64_t query, int64_t run) {
+  const int64_t first = run * run_pages(task);
+  Split split = attend_page(task, kv_head, query, first);
+  const int64_t last =
+      std::min(first + run_pages(task) - 1, position_of(task, query) / kKvPageTokens);
+  for (int64_t page = first + 1; page <= last; ++page) {
+    join(split, attend_page(task, kv_head, query, page));
+  }
+  return split;
+}
+
+// Runs join in ascending order.
 void attention(const AttentionTask& task, int64_t kv_head, int64_t row_begin, int64_t row_end) {
   const int64_t group = group_of(task);
   for (int64_t query = row_begin * group; query < row_end * group; ++query) {
-    Split split = attend_page(task, kv_head, query, 0);
-    for (int64_t page = 1; page <= position_of(task, query) / kKvPageTokens; ++page) {
-      join(split, attend_page(task, kv_head, query, page));
+    Split split = attend_run(task, kv_head, query, 0);
+    for (int64_t run = 1; run <= run_of(task, query); ++run) {
+      join(split, attend_run(task, kv_head, query, run));
     }
     finish(task, kv_head, query, split);
   }
 }
 
-void attention_pages(const AttentionTask& task, int64_t kv_head, int64_t page_begin,
-                     int64_t page_end, float* found) {
+void attention_runs(const AttentionTask& task, int64_t kv_head, int64_t run_begin, int64_t run_end,
+                    float* found) {
   const int64_t queries = task.rows * group_of(task);
-  for (int64_t page = page_begin; page < page_end; ++page) {
-    float* at = found + page * page_floats(task);
+  for (int64_t run = run_begin; run < run_end; ++run) {
+    float* at = found + run * run_floats(task);
     for (int64_t query = 0; query < queries; ++query) {
-      if (position_of(task, query) < page * kKvPageTokens) continue;
-      const Split split = attend_page(task, kv_head, query, page);
+      if (run_of(task, query) < run) continue;
+      const Split split = attend_run(task, kv_head, query, run);
       at[query] = split.max;
       at[queries + query] = split.sum;
       std::ranges::copy(split.values, at + 2 * queries + query * task.value_dim());
@@ -486,15 +549,13 @@ void attention_pages(const AttentionTask& task, int64_t kv_head, int64_t page_be
 void attention_join(const AttentionTask& task, int64_t kv_head, float* found) {
   const int64_t queries = task.rows * group_of(task);
   for (int64_t query = 0; query < queries; ++query) {
-    const auto split_of = [&](int64_t page) {
-      const float* at = found + page * page_floats(task);
+    const auto split_of = [&](int64_t run) {
+      const float* at = found + run * run_floats(task);
       const float* values = at + 2 * queries + query * task.value_dim();
       return Split{at[query], at[queries + query], {values, values + task.value_dim()}};
     };
     Split split = split_of(0);
-    for (int64_t page = 1; page <= position_of(task, query) / kKvPageTokens; ++page) {
-      join(split, split_of(page));
-    }
+    for (int64_t run = 1; run <= run_of(task, query); ++run) join(split, split_of(run));
     finish(task, kv_head, query, split);
   }
 }
@@ -520,7 +581,7 @@ const Kernels& reference_kernels() {
       .rope_halves = rope_halves,
       .store_kv = store_kv,
       .attention = attention,
-      .attention_pages = attention_pages,
+      .attention_runs = attention_runs,
       .attention_join = attention_join,
       .gemm_f32 = gemm_f32_reference,
       .logits = &logit_kernels_reference,

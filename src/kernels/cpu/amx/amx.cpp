@@ -14,8 +14,9 @@ bool processor_has_tiles() {
   if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return false;
   constexpr unsigned kTile = 1u << 24;  // of edx
   constexpr unsigned kInt8 = 1u << 25;
+  constexpr unsigned kBf16 = 1u << 22;
   constexpr unsigned kGfni = 1u << 8;  // of ecx
-  return (d & kTile) != 0 && (d & kInt8) != 0 && (c & kGfni) != 0;
+  return (d & kTile) != 0 && (d & kInt8) != 0 && (d & kBf16) != 0 && (c & kGfni) != 0;
 }
 
 bool system_grants_tiles() {
@@ -37,6 +38,9 @@ Kernels make_table(const Kernels& avx512) {
   set(PanelFormat::kRun8, amx::linear_run8);
   set(PanelFormat::kQ4_K, amx::linear_q4_k);
   set(PanelFormat::kQ6_K, amx::linear_q6_k);
+  table.attention = amx::attention;
+  table.attention_runs = amx::attention_runs;
+  table.attention_join = amx::attention_join;
   return table;
 }
 

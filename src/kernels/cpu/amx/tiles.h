@@ -63,7 +63,29 @@ template <int kC>
   asm volatile("tdpbssd %%tmm7, %%tmm6, %%tmm%c0" : : "i"(kC));
 }
 
+// Of bf16: A [rows][32], B [16][16 outputs][2], C of fp32. To each element of C comes the sum of
+// two chains of fused multiply-adds from zero, one of the even and one of the odd elements, k
+// ascending (Intel's manual, TDPBF16PS); denormals are zero.
+template <int kC, int kA, int kB>
+[[gnu::always_inline]] inline void tile_dot_bf16() {
+  static_assert(kC >= 0 && kC < 8 && kA >= 0 && kA < 8 && kB >= 0 && kB < 8);
+  asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kC), "i"(kA), "i"(kB));
+}
+// All eight tiles of 16 rows of 64 bytes.
+inline void configure_whole_tiles() {
+  TileConfig config;
+  for (int tile = 0; tile < 8; ++tile) {
+    config.rows[tile] = 16;
+    config.row_bytes[tile] = 64;
+  }
+  asm volatile("ldtilecfg %0" : : "m"(config));
+}
+
 // The entries of the table that differ from those of avx512.
+void attention(const AttentionTask& task, int64_t kv_head, int64_t row_begin, int64_t row_end);
+void attention_runs(const AttentionTask& task, int64_t kv_head, int64_t run_begin, int64_t run_end,
+                    float* found);
+void attention_join(const AttentionTask& task, int64_t kv_head, float* found);
 void linear_q4_0(const LinearTask& task, int64_t panel_begin, int64_t panel_end);
 void linear_q4_1(const LinearTask& task, int64_t panel_begin, int64_t panel_end);
 void linear_q5_0(const LinearTask& task, int64_t panel_begin, int64_t panel_end);

@@ -56,11 +56,12 @@ struct Vector256 {
     sum = _mm256_fmadd_ps(even_bf16(pairs), _mm256_broadcast_ss(two),
                           _mm256_fmadd_ps(odd_bf16(pairs), _mm256_broadcast_ss(two + 1), sum));
   }
-  static void round(Floats value, Rounded* out) {
-    _mm256_storeu_ps(out, even_bf16(round_to_bf16(value)));
-  }
+  static Floats even(Ints pairs) { return even_bf16(pairs); }
+  static Floats odd(Ints pairs) { return odd_bf16(pairs); }
+  static Floats rounded(Floats value) { return even_bf16(round_to_bf16(value)); }
+  static void round(Floats value, Rounded* out) { _mm256_storeu_ps(out, rounded(value)); }
   static void round_first(Floats value, Mask mask, Rounded* out) {
-    _mm256_maskstore_ps(out, mask, even_bf16(round_to_bf16(value)));
+    _mm256_maskstore_ps(out, mask, rounded(value));
   }
   static void to_bf16(const float* x, uint16_t* out, int64_t count) {
     avx2::to_bf16(x, out, count);
@@ -127,9 +128,9 @@ void store_kv(const float* k, const float* v, KvDtype dtype, std::byte* head_pag
 void attention(const AttentionTask& task, int64_t kv_head, int64_t row_begin, int64_t row_end) {
   attention_of<Vector256>(task, kv_head, row_begin, row_end);
 }
-void attention_pages(const AttentionTask& task, int64_t kv_head, int64_t page_begin,
-                     int64_t page_end, float* found) {
-  attention_pages_of<Vector256>(task, kv_head, page_begin, page_end, found);
+void attention_runs(const AttentionTask& task, int64_t kv_head, int64_t run_begin, int64_t run_end,
+                    float* found) {
+  attention_runs_of<Vector256>(task, kv_head, run_begin, run_end, found);
 }
 void attention_join(const AttentionTask& task, int64_t kv_head, float* found) {
   attention_join_of<Vector256>(task, kv_head, found);

@@ -19,7 +19,7 @@ const Kernels* avx2_kernels() {
       .rope_halves = avx2::rope_halves,
       .store_kv = avx2::store_kv,
       .attention = avx2::attention,
-      .attention_pages = avx2::attention_pages,
+      .attention_runs = avx2::attention_runs,
       .attention_join = avx2::attention_join,
       .gemm_f32 = avx2::gemm_f32,
       .logits = &avx2::logits,

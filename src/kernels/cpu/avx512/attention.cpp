@@ -42,6 +42,14 @@ struct Vector512 {
     sum = _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(pairs),
                            reinterpret_cast<__m512bh>(broadcast_word(two)));
   }
+  static Floats even(Ints pairs) { return _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16)); }
+  static Floats odd(Ints pairs) {
+    return _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32(~0xffff)));
+  }
+  static Floats rounded(Floats value) {
+    const auto bits = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(value));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+  }
   static void round(Floats value, Rounded* out) {
     const __m256bh rounded = _mm512_cvtneps_pbh(value);
     std::memcpy(out, &rounded, 32);
@@ -93,9 +101,9 @@ void store_kv(const float* k, const float* v, KvDtype dtype, std::byte* head_pag
 void attention(const AttentionTask& task, int64_t kv_head, int64_t row_begin, int64_t row_end) {
   attention_of<Vector512>(task, kv_head, row_begin, row_end);
 }
-void attention_pages(const AttentionTask& task, int64_t kv_head, int64_t page_begin,
-                     int64_t page_end, float* found) {
-  attention_pages_of<Vector512>(task, kv_head, page_begin, page_end, found);
+void attention_runs(const AttentionTask& task, int64_t kv_head, int64_t run_begin, int64_t run_end,
+                    float* found) {
+  attention_runs_of<Vector512>(task, kv_head, run_begin, run_end, found);
 }
 void attention_join(const AttentionTask& task, int64_t kv_head, float* found) {
   attention_join_of<Vector512>(task, kv_head, found);

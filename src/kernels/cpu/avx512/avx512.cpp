@@ -20,7 +20,7 @@ const Kernels* avx512_kernels() {
       .rope_halves = avx512::rope_halves,
       .store_kv = avx512::store_kv,
       .attention = avx512::attention,
-      .attention_pages = avx512::attention_pages,
+      .attention_runs = avx512::attention_runs,
       .attention_join = avx512::attention_join,
       .gemm_f32 = avx512::gemm_f32,
       .logits = &avx512::logits,

@@ -97,8 +97,8 @@ void rope_halves(const float* x, const float* cos, const float* sin, float* out,
 void store_kv(const float* k, const float* v, KvDtype dtype, std::byte* head_page, int64_t head_dim,
               int64_t token_in_page);
 void attention(const AttentionTask& task, int64_t kv_head, int64_t row_begin, int64_t row_end);
-void attention_pages(const AttentionTask& task, int64_t kv_head, int64_t page_begin,
-                     int64_t page_end, float* found);
+void attention_runs(const AttentionTask& task, int64_t kv_head, int64_t run_begin, int64_t run_end,
+                    float* found);
 void attention_join(const AttentionTask& task, int64_t kv_head, float* found);
 void gemm_f32(const GemmF32& gemm);
 extern const LogitKernels logits;
