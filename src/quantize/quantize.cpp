@@ -23,6 +23,7 @@ namespace {
 constexpr std::string_view kEncoders = "encoders of 2026-11-27";
 constexpr int64_t kSliceValues = int64_t{1} << 22;  // 16 MiB as fp32
 constexpr int64_t kShareValues = int64_t{1} << 15;  // that one thread takes at a time
+constexpr size_t kReadAheadBytesMax = size_t{256} << 20;
 constexpr auto kCheckpointEvery = std::chrono::seconds(5);
 
 // What tells this file from another of its name.
@@ -255,7 +256,8 @@ Result<QuantizeEnd> write_tensors(Job& job) {
   for (size_t i = 0; i < job.plan.tensors.size(); ++i) {
     const PlannedTensor& tensor = job.plan.tensors[i];
     if (tensor.offset + tensor.bytes <= job.at.done) continue;
-    job.from.will_need(*tensor.source);
+    // The kernel would read all of a stack of gigabytes before it returns.
+    if (tensor.source->bytes <= kReadAheadBytesMax) job.from.will_need(*tensor.source);
     MINKE_ASSIGN(const QuantizeEnd end, write_tensor(job, tensor));
     if (end == QuantizeEnd::kStopped) return end;
   }

@@ -6,8 +6,9 @@ matrix. All files are judged by `minke compare`.
     compare_quantize.py MINKE MODEL.gguf TEXT [--calibrate TEXT] [--types Q4_0,Q4_K_M] [--folder DIR]
                         [--windows N]
 
-MODEL is made F16 first and then counts as the truth. TEXT should not be one that was calibrated on.
-Needs llama-cpp-python, gguf and numpy. Prints a row a type as it goes, in Markdown.
+MODEL is made F16 first and then counts as the truth. TEXT should not be one that was calibrated on. An
+importance.gguf that is in --folder is used as it is. Needs llama-cpp-python, gguf and numpy, and half a
+gigabyte of disk a file. Prints a table in Markdown.
 """
 
 import argparse
@@ -77,11 +78,13 @@ def run(*command):
 
 
 def cell(ours, theirs):
-    """Both divergences in thousandths of a nat, the better one bold."""
-    mean = [1000 * one["kl_mean"] for one in (ours, theirs)]
-    words = [f"{value:.2f}" for value in mean]
-    best = 0 if mean[0] <= mean[1] else 1
-    words[best] = f"**{words[best]}**"
+    """Both divergences in thousandths of a nat with their standard errors, the better one bold; neither
+    where they lie within each other's error."""
+    words = [f"{1000 * one['kl_mean']:.2f} ± {1000 * one['kl_stderr']:.2f}" for one in (ours, theirs)]
+    apart = abs(ours["kl_mean"] - theirs["kl_mean"])
+    if apart > (ours["kl_stderr"] ** 2 + theirs["kl_stderr"] ** 2) ** 0.5:
+        best = 0 if ours["kl_mean"] < theirs["kl_mean"] else 1
+        words[best] = f"**{words[best]}**"
     return f"{words[0]} | {words[1]}"
 
 
@@ -103,32 +106,38 @@ def main():
     matrices = [None]
     if options.calibrate:
         path = folder / "importance.gguf"
-        run(options.minke, "calibrate", truth, options.calibrate, "-o", path, "--force")
+        if not path.exists():
+            run(options.minke, "calibrate", truth, options.calibrate, "-o", path)
         matrices.append(path)
-    print("| type | MB | MB there | KL | KL there | KL, measured | KL there | s | s there |")
-    print("|---|---|---|---|---|---|---|---|---|", flush=True)
+    files, seconds = [], {}
     for kind in options.types.split(","):
-        files, seconds = [], []
         for at, path in enumerate(matrices):
             for who in ("minke", "llama"):
-                file = folder / f"{who}-{at}.gguf"
+                file = folder / f"{kind}-{who}-{at}.gguf"
                 begin = time.monotonic()
                 if who == "llama":
                     llama_quantize(truth, file, kind, Importance(path) if path else None)
                 else:
                     extra = ["--imatrix", path] if path else []
                     run(options.minke, "quantize", truth, file, "--type", kind, "--force", *extra)
-                seconds.append(time.monotonic() - begin)
+                seconds[kind, who, at] = time.monotonic() - begin
                 files.append(file)
-        also = [word for file in files[1:] for word in ("--also", file)]
-        result = json.loads(run(options.minke, "compare", truth, files[0], options.text, "--json",
-                                "--windows", options.windows, *also))["models"]
-        sizes = [f"{os.path.getsize(file) / 1e6:.1f}" for file in files[:2]]
-        columns = [cell(*result[at:at + 2]) for at in range(0, len(result), 2)]
-        times = [f"{one:.0f}" for one in seconds[:2]]
-        print("|", " | ".join([kind, *sizes, *columns, *times]), "|", flush=True)
-        for file in files:
-            file.unlink()
+    also = [word for file in files[1:] for word in ("--also", file)]
+    result = json.loads(run(options.minke, "compare", truth, files[0], options.text, "--json",
+                            "--windows", options.windows, *also))
+    print(f"{result['tokens']} tokens scored")
+    print("| type | MB | MB there | KL | KL there |" + " KL, measured | KL there |" * bool(matrices[1:])
+          + " s | s there |")
+    print("|---" * (7 + 2 * bool(matrices[1:])) + "|")
+    models, step = result["models"], 2 * len(matrices)
+    for at, kind in enumerate(options.types.split(",")):
+        mine = slice(at * step, (at + 1) * step)
+        sizes = [f"{os.path.getsize(file) / 1e6:.1f}" for file in files[mine][:2]]
+        pairs = [cell(*models[mine][one:one + 2]) for one in range(0, step, 2)]
+        times = [f"{seconds[kind, who, 0]:.0f}" for who in ("minke", "llama")]
+        print("|", " | ".join([kind, *sizes, *pairs, *times]), "|")
+    for file in files:
+        file.unlink()
     del log
 
 
