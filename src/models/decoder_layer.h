@@ -17,8 +17,8 @@ class DecoderLayer {
   DecoderLayer(const ModelConfig& config, int64_t layer);
 
   // x [rows, dim] -> [rows, dim]; appends the batch's tokens to its own layer of `kv`. Empty when
-  // the batch was abandoned. The block behind this one, where there is one, is told what its experts
-  // may soon be asked.
+  // the batch was abandoned. The block behind this one, where there is one, is told what its
+  // experts may soon be asked.
   Tensor forward(Ops& ops, const Tensor& x, const Batch& batch, KvStore& kv,
                  const DecoderLayer* next) const;
   void visit(const std::function<void(Weight&)>& visitor);
