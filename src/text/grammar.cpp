@@ -11,8 +11,9 @@ namespace {
 
 constexpr CharSet::Range kSurrogates{0xD800, 0xDFFF};
 
-// Sequences up to here are copied when they are counted, longer ones called.
-constexpr int64_t kCopiedSize = 4;
+// What is smaller is copied when it is counted, and else called.
+constexpr int64_t kCopiedSize = 2;
+constexpr int64_t kCopiedRanges = 16;
 
 }  // namespace
 
@@ -115,7 +116,8 @@ Grammar::Expr Grammar::repeat(Expr part, int min, int max) {
   if (max == 0) return empty();
   if (min == 1 && max == 1) return part;
   const int64_t copies = std::max(min, max == kUnbounded ? min + 1 : max);
-  if (copies > 1 && node(part).size > kCopiedSize) part = reference(add_rule("a part", part));
+  const int64_t copied_size = node(part).kind == Kind::kCharacters ? kCopiedRanges : kCopiedSize;
+  if (copies > 1 && node(part).size > copied_size) part = reference(add_rule("a part", part));
   const int64_t size = copies * node(part).size + 1;
   return add({.kind = Kind::kRepeat, .first = part, .min = min, .max = max, .size = size});
 }

@@ -517,32 +517,32 @@ GrammarAutomaton::State GrammarAutomaton::next_plain(State state) {
   return found;
 }
 
-GrammarAutomaton::Inside GrammarAutomaton::inside(State state) {
+const std::vector<GrammarAutomaton::Inside>& GrammarAutomaton::insides(State state) {
+  const auto frame_of = [](Place at) { return static_cast<int32_t>(at & 0xFFFFFFFFu); };
   const StateEntry entry = states_[static_cast<size_t>(state)];
-  if (entry.inside == kNotAsked) {
-    State inside = kDead;
-    State behind = kDead;
-    const auto begin = places_.begin() + entry.places;
-    const std::vector<Place> places(begin, begin + entry.places_size);
-    const auto frame_of = [](Place at) { return static_cast<int32_t>(at & 0xFFFFFFFFu); };
-    const bool is_one_rule =
-        !places.empty() && !entry.may_end && !entry.leaves && frame_of(places[0]) > kAnyCaller &&
-        std::ranges::all_of(places, [&](Place at) { return frame_of(at) == frame_of(places[0]); });
-    if (is_one_rule) {
-      const Frame caller = frames_[static_cast<size_t>(frame_of(places[0]))];
-      kernel_.clear();
-      for (const Place at : places) {
-        kernel_.push_back(place(static_cast<int32_t>(at >> 32), kAnyCaller));
-      }
-      inside = intern(kernel_);
-      kernel_ = {place(caller.node, caller.below)};
-      behind = intern(kernel_);
+  CHECK(!entry.leaves);
+  by_frame_.assign(places_.begin() + entry.places,
+                   places_.begin() + entry.places + entry.places_size);
+  std::ranges::stable_sort(by_frame_, {}, frame_of);
+  insides_.clear();
+  for (size_t begin = 0; begin < by_frame_.size();) {
+    const int32_t frame = frame_of(by_frame_[begin]);
+    CHECK_NE(frame, kAnyCaller);
+    kernel_.clear();
+    size_t end = begin;
+    for (; end < by_frame_.size() && frame_of(by_frame_[end]) == frame; ++end) {
+      kernel_.push_back(place(static_cast<int32_t>(by_frame_[end] >> 32), kAnyCaller));
     }
-    states_[static_cast<size_t>(state)].inside = inside;
-    states_[static_cast<size_t>(state)].behind = behind;
+    const Frame caller = frames_[static_cast<size_t>(frame)];
+    Inside one{.inside = intern(kernel_), .height = caller.height};
+    if (frame != 0) {
+      kernel_ = {place(caller.node, caller.below)};
+      one.behind = intern(kernel_);
+    }
+    insides_.push_back(one);
+    begin = end;
   }
-  const StateEntry& known = states_[static_cast<size_t>(state)];
-  return {.inside = known.inside, .behind = known.behind, .height = known.height};
+  return insides_;
 }
 
 int GrammarAutomaton::only_byte(State state) const {

@@ -51,16 +51,16 @@ class GrammarAutomaton {
   static constexpr State kMixed = -2;
   State next_plain(State state);
 
-  // A state all of whose places are in one rule, seen apart from who called it: what it is inside
-  // the rule, the same for all callers, and where its caller goes on when the rule ends. A text
-  // leads on from the state when it does so inside, or when its first bytes end the rule and the
-  // rest leads on from `behind`.
+  // A state is taken apart by rules: its places in one rule, seen apart from who called it. A text
+  // leads on from the state when it does so inside one of its rules, or when its first bytes end
+  // that rule and the rest leads on from `behind`. What is inside is the same for all callers.
   struct Inside {
-    State inside = kDead;  // kDead: there is no such view
-    State behind = kDead;
-    int height = 0;  // of the stack below
+    State inside = kDead;
+    State behind = kDead;  // where the caller goes on
+    int height = 0;        // of the stack below
   };
-  Inside inside(State state);
+  // Of a state that is not one of these itself. Valid until the next call.
+  const std::vector<Inside>& insides(State state);
   // Of a state that is seen from inside: its rule may end here.
   bool leaves(State state) const { return states_[static_cast<size_t>(state)].leaves; }
   // The tallest of a state's stacks; from inside, what is above the rule's own.
@@ -117,7 +117,6 @@ class GrammarAutomaton {
     uint32_t places = 0, places_size = 0;  // likewise: where bytes are read
     State same_hash = kNone;
     State plain = kNotAsked;
-    State inside = kNotAsked, behind = kNotAsked;
     int32_t height = 0;
     bool may_end = false;
     bool leaves = false;
@@ -157,7 +156,8 @@ class GrammarAutomaton {
   uint64_t work_ = 0;
   int64_t epoch_ = 0;
   // Scratch.
-  std::vector<Place> kernel_, closed_, open_;
+  std::vector<Place> kernel_, closed_, open_, by_frame_;
+  std::vector<Inside> insides_;
   std::vector<uint64_t> seen_;
 };
 

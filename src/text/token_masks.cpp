@@ -20,13 +20,8 @@ constexpr size_t kListedMax = 4096;
 constexpr uint32_t kPieceNodesMin = 64;
 constexpr uint32_t kRoot = 0xFFFFFFFFu;
 
-// The tokens that end at a node.
-void add_tokens(const TokenTrie::Tree& tree, uint32_t node, std::vector<uint64_t>& bits) {
-  const uint32_t end = tree.nodes[node + size_t{1}].first_token;
-  for (uint32_t i = tree.nodes[node].first_token; i < end; ++i) {
-    const auto token = static_cast<size_t>(tree.tokens[i]);
-    bits[token / 64] |= uint64_t{1} << (token % 64);
-  }
+void add_token(int32_t token, std::vector<uint64_t>& bits) {
+  bits[static_cast<size_t>(token) / 64] |= uint64_t{1} << (token % 64);
 }
 
 }  // namespace
@@ -84,30 +79,49 @@ const TokenMasks::Piece& TokenMasks::piece(uint32_t node, State inside) {
   if (const auto known = pieces_.find(key); known != pieces_.end()) return known->second;
   const TokenTrie::Tree& tree = trie_->all();
   Piece piece;
-  piece.bits.resize(bits_.size());
   walk(tree, node, inside, [&](uint32_t at, State state) {
-    add_tokens(tree, at, piece.bits);
+    const auto first = tree.tokens.begin() + tree.nodes[at].first_token;
+    piece.tokens.insert(piece.tokens.end(), first,
+                        tree.tokens.begin() + tree.nodes[at + size_t{1}].first_token);
     if (automaton_.leaves(state)) piece.exits.push_back(at);
     piece.height = std::max(piece.height, automaton_.height(state));
   });
-  bytes_ += piece.bits.size() * sizeof(uint64_t) + piece.exits.size() * sizeof(uint32_t) + 128;
+  if (piece.tokens.size() > kListedMax) {
+    piece.bits.resize(bits_.size());
+    for (const int32_t token : piece.tokens) add_token(token, piece.bits);
+    piece.tokens.clear();
+  }
+  piece.tokens.shrink_to_fit();
+  bytes_ += piece.bits.size() * sizeof(uint64_t) + piece.exits.size() * sizeof(uint32_t) +
+            piece.tokens.size() * sizeof(int32_t) + 128;
   return pieces_.emplace(key, std::move(piece)).first->second;
 }
 
 void TokenMasks::collect(const TokenTrie::Tree& tree, uint32_t node, State state) {
   const bool is_large = node == kRoot || tree.nodes[node].end - node > kPieceNodesMin;
-  if (is_large && &tree == &trie_->all()) {
-    const GrammarAutomaton::Inside view = automaton_.inside(state);
-    if (view.inside != GrammarAutomaton::kDead) {
-      const Piece& known = piece(node, view.inside);
-      if (view.height + known.height <= GrammarAutomaton::kTallestStack) {
-        for (size_t i = 0; i < bits_.size(); ++i) bits_[i] |= known.bits[i];
-        for (const uint32_t exit : known.exits) collect(tree, exit, view.behind);
-        return;
+  if (!is_large || &tree != &trie_->all() || !collect_pieces(node, state)) {
+    walk(tree, node, state, [&](uint32_t at, State) {
+      for (uint32_t i = tree.nodes[at].first_token; i < tree.nodes[at + size_t{1}].first_token;
+           ++i) {
+        add_token(tree.tokens[i], bits_);
       }
-    }
+    });
   }
-  walk(tree, node, state, [&](uint32_t at, State) { add_tokens(tree, at, bits_); });
+}
+
+// False, with nothing done that were wrong, where a stack could grow too tall on the way: only who
+// sees all of it can tell.
+bool TokenMasks::collect_pieces(uint32_t node, State state) {
+  const std::vector<GrammarAutomaton::Inside> views = automaton_.insides(state);
+  for (const GrammarAutomaton::Inside& view : views) {
+    const Piece& known = piece(node, view.inside);
+    if (view.height + known.height > GrammarAutomaton::kTallestStack) return false;
+    for (size_t i = 0; i < known.bits.size(); ++i) bits_[i] |= known.bits[i];
+    for (const int32_t token : known.tokens) add_token(token, bits_);
+    if (view.behind == GrammarAutomaton::kDead) continue;
+    for (const uint32_t exit : known.exits) collect(trie_->all(), exit, view.behind);
+  }
+  return true;
 }
 
 Result<const TokenMask*> TokenMasks::mask(State state) {

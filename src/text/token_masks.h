@@ -59,13 +59,15 @@ class TokenMasks {
   // What follows below a node of the tree from a state that is seen from inside its rule: the
   // tokens that stay inside, and the nodes at which the rule may end. Found once for all callers.
   struct Piece {
-    std::vector<uint64_t> bits;
+    std::vector<uint64_t> bits;   // of many tokens
+    std::vector<int32_t> tokens;  // or few
     std::vector<uint32_t> exits;
     int height = 0;  // of the tallest stack on the way
   };
   PlainRun plain_run(State state);
   // Adds to bits_ the tokens below `node` (kRoot: all) that `state` allows.
   void collect(const TokenTrie::Tree& tree, uint32_t node, State state);
+  bool collect_pieces(uint32_t node, State state);
   const Piece& piece(uint32_t node, State inside);
   template <typename Visit>
   void walk(const TokenTrie::Tree& tree, uint32_t node, State state, Visit visit);
