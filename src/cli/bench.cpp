@@ -32,6 +32,8 @@ constexpr int64_t kContextWanted = 4096 + 256;
 constexpr double kPeaksMayMove = 0.1;
 constexpr int kAttemptsMax = 3;
 
+int64_t context_of(const BenchRow& row) { return row.prompt_tokens + bench_answer_tokens(); }
+
 struct RowResult {
   const BenchRow* row = nullptr;
   Speed speed;
@@ -63,8 +65,8 @@ class Bench : public Command {
                 "Measures how fast a model reads prompts and writes answers, and with each row how "
                 "fast the machine reads memory and multiplies at that moment. The share is of the "
                 "physical limit: the larger of bytes over bandwidth and operations over peak. "
-                "Rows: {}; those of speculation only when they are chosen, and those of drafts "
-                "only where a model guesses.",
+                "Rows: {}; decode-at-16000 and those of speculation only when they are chosen, and "
+                "those of drafts only where a model guesses.",
                 rows),
             .examples = {{"minke bench model.gguf", "every row, as a table"},
                          {"minke bench model.gguf --rows decode,prefill-512 --json",
@@ -77,13 +79,14 @@ class Bench : public Command {
         ->positional("MODEL", ValueKind::kModel, "A GGUF file or a name of the catalogue", &model_)
         .default_text = kDefaultModelWords;
     options->text("--rows", "NAMES", "The rows to measure, with commas between them", &rows_)
-        .default_text = "all but those of speculation";
+        .default_text = "all but decode-at-16000 and those of speculation";
     options->flag("--peaks", "Measure the machine alone, without a model", &peaks_only_);
     options->flag("--json", "Print {\"machine\", \"rows\", \"load_s\", \"peak_memory_bytes\"}",
                   &json_);
     engine_flags_.declare(options);
-    options->describe("--ctx", "Tokens of context",
-                      fmt::format("{}, or the model's", kContextWanted));
+    options->describe(
+        "--ctx", "Tokens of context",
+        fmt::format("{} or what the rows need, and at most the model's", kContextWanted));
   }
 
   Status run(Console* console) override {
@@ -124,9 +127,11 @@ class Bench : public Command {
     std::vector<std::string> names;
     for (const BenchRow& row : bench_rows()) {
       names.emplace_back(row.name);
-      if (!rows_ && row.kind != BenchRow::Kind::kSpeculate) rows.push_back(&row);
+      const bool takes_minutes = context_of(row) > kContextWanted;
+      if (!takes_minutes && row.kind != BenchRow::Kind::kSpeculate) rows.push_back(&row);
     }
     if (!rows_) return rows;
+    rows.clear();
     for (size_t begin = 0; begin <= rows_->size();) {
       const size_t end = std::min(rows_->find(',', begin), rows_->size());
       const std::string name = rows_->substr(begin, end - begin);
@@ -147,11 +152,13 @@ class Bench : public Command {
   Status fit_context(const ModelConfig& config, std::vector<const BenchRow*>* rows,
                      Console* console) {
     if (!engine_flags_.context) {
-      engine_flags_.context = std::min(kContextWanted, config.context_max);
+      int64_t wanted = kContextWanted;
+      for (const BenchRow* row : *rows) wanted = std::max(wanted, context_of(*row));
+      engine_flags_.context = std::min(wanted, config.context_max);
     }
     const int64_t context = *engine_flags_.context;
     std::erase_if(*rows, [&](const BenchRow* row) {
-      const bool too_long = row->prompt_tokens + bench_answer_tokens() > context;
+      const bool too_long = context_of(*row) > context;
       if (too_long && !rows_) {
         console->note(fmt::format("({} is left out: the context has {} tokens)\n", row->name,
                                   with_commas(context)));
@@ -159,7 +166,7 @@ class Bench : public Command {
       return too_long && !rows_;
     });
     for (const BenchRow* row : *rows) {
-      const int64_t needed = row->prompt_tokens + bench_answer_tokens();
+      const int64_t needed = context_of(*row);
       if (needed > context) {
         return misuse(
             fmt::format("{} needs a context of {} tokens, and it has {}; leave the row out, "

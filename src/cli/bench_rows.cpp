@@ -20,12 +20,13 @@ using Clock = std::chrono::steady_clock;
 using Kind = BenchRow::Kind;
 using enum SpeculateWith;
 
-constexpr std::array<BenchRow, 13> kRows = {
+constexpr std::array<BenchRow, 14> kRows = {
     {{"prefill-128", Kind::kPrefill, 128, 1},
      {"prefill-512", Kind::kPrefill, 512, 1},
      {"prefill-4096", Kind::kPrefill, 4096, 1},
      {"decode", Kind::kDecode, 4, 1},
      {"decode-at-4096", Kind::kDecode, 4096, 1},
+     {"decode-at-16000", Kind::kDecode, 16000, 1},
      {"batch-8", Kind::kDecode, 4, 8},
      {"batch-32", Kind::kDecode, 4, 32},
      {"speculate-repeat", Kind::kSpeculate, 0, 1},

@@ -33,15 +33,15 @@ MINKE_PEAK_LOOP(fma256_loop, MINKE_FMA256, ymm)
 
 // The same number of tile products, over six tiles.
 void amx_loop(int64_t rounds) {
-  amx::configure_tiles(16, 64);
+  amx::configure_tiles<6>(16, 64);
   for (int64_t round = 0; round < rounds; ++round) {
     for (int i = 0; i < 4; ++i) {
-      amx::tile_dot<0>();
-      amx::tile_dot<1>();
-      amx::tile_dot<2>();
-      amx::tile_dot<3>();
-      amx::tile_dot<4>();
-      amx::tile_dot<5>();
+      amx::tile_dot<0, 6, 7>();
+      amx::tile_dot<1, 6, 7>();
+      amx::tile_dot<2, 6, 7>();
+      amx::tile_dot<3, 6, 7>();
+      amx::tile_dot<4, 6, 7>();
+      amx::tile_dot<5, 6, 7>();
     }
   }
   amx::release_tiles();

@@ -13,6 +13,7 @@
 
 #include "kernels/cpu/amx/tiles.h"
 #include "kernels/cpu/avx512/vec.h"
+#include "kernels/cpu/prefetch.h"
 #include "kernels/cpu/scratch.h"
 #include "kernels/kv_page.h"
 
@@ -113,8 +114,27 @@ void round_queries(const Lanes& lanes, uint16_t* q) {
   }
 }
 
-void score_page(const std::byte* page, const std::byte* next, const uint16_t* q, int64_t dim,
-                Scratch& scratch) {
+// Lines of a page that the next tiles will want, from the second cache into the first.
+template <int kLines>
+[[gnu::always_inline]] inline void fetch_near(const std::byte* at) {
+  MINKE_UNROLL for (int line = 0; line < kLines; ++line) {
+    _mm_prefetch(reinterpret_cast<const char*>(at + line * 64), _MM_HINT_T0);
+  }
+}
+
+// Scores of one block of 16 tokens; meanwhile a quarter of the next chunk of dimensions comes near,
+// and some of the next page from memory.
+template <int kC, int kB>
+[[gnu::always_inline]] inline void score_tokens(const std::byte* keys, PrefetchRange& next) {
+  tile_load<kB>(keys + kC * 64, kPageStride);
+  tile_dot_bf16<kC, 4, kB>();
+  fetch_near<16>(keys + 16 * kPageStride + kC * 1024);
+  next.some();
+  next.some();
+}
+
+void score_page(const std::byte* page, const uint16_t* q, int64_t dim, Scratch& scratch,
+                PrefetchRange& next) {
   tile_zero<0>();
   tile_zero<1>();
   tile_zero<2>();
@@ -122,18 +142,10 @@ void score_page(const std::byte* page, const std::byte* next, const uint16_t* q,
   for (int64_t d = 0; d < dim; d += kLatentChunkDims) {
     const std::byte* keys = page + d / 2 * kPageStride;
     tile_load<4>(q + d, 2 * dim);
-    tile_load<5>(keys, kPageStride);
-    tile_dot_bf16<0, 4, 5>();
-    tile_load<6>(keys + 64, kPageStride);
-    tile_dot_bf16<1, 4, 6>();
-    tile_load<5>(keys + 128, kPageStride);
-    tile_dot_bf16<2, 4, 5>();
-    tile_load<6>(keys + 192, kPageStride);
-    tile_dot_bf16<3, 4, 6>();
-    // The next page comes meanwhile, line by line: 16 pairs of dimensions are 64 of them.
-    for (int64_t line = 0; line < 16 * kPageStride; line += 64) {
-      _mm_prefetch(reinterpret_cast<const char*>(next + d / 2 * kPageStride + line), _MM_HINT_T1);
-    }
+    score_tokens<0, 5>(keys, next);
+    score_tokens<1, 6>(keys, next);
+    score_tokens<2, 5>(keys, next);
+    score_tokens<3, 6>(keys, next);
   }
   constexpr int64_t kStride = kKvPageTokens * sizeof(float);
   tile_store<0>(&scratch.scores[0][0], kStride);
@@ -217,7 +229,8 @@ void join_values(const Shares& shares, float* values, const float* next, int64_t
 
 // The values of two blocks of 32 dimensions (or of one: kBlocks), from `d` on.
 template <int kBlocks>
-void add_values(const std::byte* page, int64_t d, const Scratch& scratch, float* out) {
+void add_values(const std::byte* page, int64_t d, const Scratch& scratch, float* out,
+                PrefetchRange& next) {
   tile_zero<0>();
   tile_zero<1>();
   if constexpr (kBlocks == 2) {
@@ -225,7 +238,10 @@ void add_values(const std::byte* page, int64_t d, const Scratch& scratch, float*
     tile_zero<3>();
   }
   const std::byte* latents = page + d / 2 * kPageStride;
+  const std::byte* further = latents + kBlocks * 16 * kPageStride;
   for (int64_t token = 0; token < kKvPageTokens; token += kLatentChunkTokens) {
+    fetch_near<32>(further + token * 128);
+    for (int i = 0; i < 5; ++i) next.some();
     tile_load<6>(scratch.even[token], 64);
     tile_load<7>(scratch.odd[token], 64);
     tile_load<4>(latents + 4 * token, kPageStride);
@@ -246,12 +262,12 @@ void add_values(const std::byte* page, int64_t d, const Scratch& scratch, float*
 }
 
 void page_values(const std::byte* page, int64_t value_dim, bool is_first, const Shares& shares,
-                 const Found& found, Scratch& scratch) {
+                 const Found& found, Scratch& scratch, PrefetchRange& next) {
   for (int64_t d = 0; d < value_dim; d += 64) {
     float* values = found.values() + d * kLanes;
     float* out = is_first ? values : scratch.values[0][0];
     const bool both = d + 64 <= value_dim;
-    both ? add_values<2>(page, d, scratch, out) : add_values<1>(page, d, scratch, out);
+    both ? add_values<2>(page, d, scratch, out, next) : add_values<1>(page, d, scratch, out, next);
     if (!is_first) join_values(shares, values, out, both ? 64 : 32);
   }
 }
@@ -263,9 +279,11 @@ void attend_run(const Lanes& lanes, const uint16_t* q, int64_t key, const Found&
   const int64_t end = std::min(lanes.keys(), key + kLatentRunPages * kKvPageTokens);
   for (int64_t at = key; at < end; at += kKvPageTokens) {
     const std::byte* page = lanes.page(at);
-    const std::byte* next =
-        at + kKvPageTokens < lanes.keys() ? lanes.page(at + kKvPageTokens) : page;
-    score_page(page, next, q, task.head_dim, scratch);
+    PrefetchRange next;
+    if (at + kKvPageTokens < lanes.keys()) {
+      next = {lanes.page(at + kKvPageTokens), task.head_dim / 2 * kPageStride};
+    }
+    score_page(page, q, task.head_dim, scratch, next);
     const __m512i seen = lanes.seen(at);
     const Weighed weighed = weigh(seen, task.scale, scratch);
     const bool is_first = at == key;
@@ -276,7 +294,7 @@ void attend_run(const Lanes& lanes, const uint16_t* q, int64_t key, const Found&
     } else {
       shares = join_states(_mm512_cmpgt_epi32_mask(seen, _mm512_setzero_si512()), found, weighed);
     }
-    page_values(page, task.value_dim(), is_first, shares, found, scratch);
+    page_values(page, task.value_dim(), is_first, shares, found, scratch, next);
   }
 }
 

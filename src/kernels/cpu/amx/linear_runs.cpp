@@ -82,28 +82,36 @@ void finish_rows(const Block& block, const Sums& sums, int64_t runs, int64_t beg
 
 template <int kC>
 [[gnu::always_inline]] inline void multiply_run(const QuantGroup* x, const OpenPanel& w,
-                                                int64_t run, Sums& sums) {
+                                                int64_t run) {
+  constexpr int kA = 4 + kC % 2 * 2;
   tile_zero<kC>();
-  tile_load<kTileB>(w.tiles[run], 64);
-  tile_load<kTileA>(x->q + run * kRun, sizeof(QuantGroup));
-  tile_dot<kC>();
-  tile_store<kC>(sums.tiles[run], 64);
+  tile_load<kA + 1>(w.tiles[run], 64);
+  tile_load<kA>(x->q + run * kRun, sizeof(QuantGroup));
+  tile_dot<kC, kA, kA + 1>();
 }
 
 // The tiles of one block and, beside them, the fp32 part of the block before: the two use different
-// parts of the processor.
+// parts of the processor. Four products are under way before the first is stored: one takes three
+// times as long as it keeps the next one waiting.
 template <typename F>
 void multiply_block(const QuantGroup* x, const OpenPanel& w, int64_t runs, Sums& sums,
                     const Block& before, const Sums& sums_before, PrefetchRange& next) {
-  for (int64_t run = 0; run < runs; run += 2) {
-    for (int i = 0; i < 4; ++i) next.some();
-    multiply_run<0>(x, w, run, sums);
-    if (run + 1 < runs) multiply_run<1>(x, w, run + 1, sums);
-    // Four rows at a time, whatever the number of runs.
-    const int64_t begin = run / 2 * 4;
-    const int64_t end = run + 2 >= runs ? before.rows : begin + 4;
+  for (int64_t run = 0; run < runs; run += 4) {
+    const int64_t some = std::min<int64_t>(4, runs - run);
+    for (int i = 0; i < 8; ++i) next.some();
+    multiply_run<0>(x, w, run);
+    if (some > 1) multiply_run<1>(x, w, run + 1);
+    if (some > 2) multiply_run<2>(x, w, run + 2);
+    if (some > 3) multiply_run<3>(x, w, run + 3);
+    // Eight rows at a time, whatever the number of runs.
+    const int64_t begin = run * 2;
+    const int64_t end = run + 4 >= runs ? before.rows : begin + 8;
     finish_rows<F>(before, sums_before, runs, std::min(begin, before.rows),
                    std::min(end, before.rows));
+    tile_store<0>(sums.tiles[run], 64);
+    if (some > 1) tile_store<1>(sums.tiles[run + 1], 64);
+    if (some > 2) tile_store<2>(sums.tiles[run + 2], 64);
+    if (some > 3) tile_store<3>(sums.tiles[run + 3], 64);
   }
 }
 
@@ -141,7 +149,7 @@ void multiply_panels(const LinearTask& task, int64_t begin, int64_t end, Scratch
     for (int64_t row = 0; row < task.rows; row += kBlockRows) {
       const int64_t rows = std::min(kBlockRows, task.rows - row);
       const QuantGroup* x = task.groups + g * task.rows + row;
-      if (row == 0 || rows != kBlockRows) configure_tiles(rows, kRun);
+      if (row == 0 || rows != kBlockRows) configure_tiles<4>(rows, kRun);
       for (int64_t p = begin; p < end; ++p, turn ^= 1) {
         const OpenPanel& w = scratch.panels[p - begin];
         PrefetchRange next = row == 0 ? group_after<F>(*task.w, p, g, at) : PrefetchRange();
@@ -153,8 +161,9 @@ void multiply_panels(const LinearTask& task, int64_t begin, int64_t end, Scratch
     finish_rows<F>(before, scratch.sums[turn ^ 1], runs, 0, before.rows);
     at += group_bytes(F::kFormat, runs);
   }
-  for (int64_t p = begin; p < end; ++p) {
-    for (int64_t row = 0; row < task.rows; ++row) {
+  // Row by row: the outputs of a row lie beside each other, those of a panel a page apart.
+  for (int64_t row = 0; row < task.rows; ++row) {
+    for (int64_t p = begin; p < end; ++p) {
       const float* sums = totals + ((p - begin) * task.rows + row) * 16;
       avx512::store_outputs(task, p, row, _mm512_load_ps(sums));
     }

@@ -200,12 +200,12 @@ void finish_rows(const Block& block, const Sums& sums, int64_t begin, int64_t en
 template <int kDigit>
 [[gnu::always_inline]] inline void multiply_digit(const CutRows& x, const CutPanel& w,
                                                   int64_t quarter, bool two_halves) {
-  tile_load<kTileB>(w.tiles[quarter][kDigit], 64);
-  tile_load<kTileA>(x.tiles[quarter][kDigit], 64);
-  tile_dot<kDigit>();
+  tile_load<7>(w.tiles[quarter][kDigit], 64);
+  tile_load<6>(x.tiles[quarter][kDigit], 64);
+  tile_dot<kDigit, 6, 7>();
   if (two_halves) {
-    tile_load<kTileA>(x.tiles[quarter][kDigit][16], 64);
-    tile_dot<3 + kDigit>();
+    tile_load<6>(x.tiles[quarter][kDigit][16], 64);
+    tile_dot<3 + kDigit, 6, 7>();
   }
 }
 
@@ -275,7 +275,7 @@ void multiply_panels(const LinearTask& task, int64_t begin, int64_t end, Scratch
     for (int64_t row = 0; row < task.rows; row += kBlockRows) {
       const int64_t rows = std::min(kBlockRows, task.rows - row);
       const QuantGroup* x = task.groups + g * task.rows + row;
-      if (row == 0 || rows != kBlockRows) configure_tiles(std::min<int64_t>(rows, 16), 64);
+      if (row == 0 || rows != kBlockRows) configure_tiles<6>(std::min<int64_t>(rows, 16), 64);
       cut_rows<F::kBaseBits>(x, rows, scratch.x);
       for (int64_t p = begin; p < end; ++p, turn ^= 1) {
         PrefetchRange next = row == 0 ? group_after<F>(*task.w, p, g) : PrefetchRange();
@@ -291,8 +291,9 @@ void multiply_panels(const LinearTask& task, int64_t begin, int64_t end, Scratch
     }
     finish_rows<F>(before, scratch.sums[turn ^ 1], 0, before.rows);
   }
-  for (int64_t p = begin; p < end; ++p) {
-    for (int64_t row = 0; row < task.rows; ++row) {
+  // Row by row: the outputs of a row lie beside each other, those of a panel a page apart.
+  for (int64_t row = 0; row < task.rows; ++row) {
+    for (int64_t p = begin; p < end; ++p) {
       const float* at = totals + ((p - begin) * task.rows + row) * 16;
       avx512::store_outputs(task, p, row, _mm512_load_ps(at));
     }

@@ -23,12 +23,15 @@ struct alignas(64) TileConfig {
 };
 static_assert(sizeof(TileConfig) == 64);
 
-// Tiles 0..5 are C and 6 is A, all with `rows` rows; 7 is B with `k` values.
+// Tiles before kFirstA are C, then A and B in turn: C and A have `rows` rows, B `k` values.
+template <int kFirstA>
 inline void configure_tiles(int64_t rows, int64_t k) {
   TileConfig config;
   for (int tile = 0; tile < 8; ++tile) {
-    config.rows[tile] = static_cast<uint8_t>(tile == 7 ? k / 4 : rows);
-    config.row_bytes[tile] = static_cast<uint16_t>(tile == 6 ? k : 64);
+    const bool is_a = tile >= kFirstA && (tile - kFirstA) % 2 == 0;
+    const bool is_b = tile >= kFirstA && !is_a;
+    config.rows[tile] = static_cast<uint8_t>(is_b ? k / 4 : rows);
+    config.row_bytes[tile] = static_cast<uint16_t>(is_a ? k : 64);
   }
   asm volatile("ldtilecfg %0" : : "m"(config));
 }
@@ -37,9 +40,6 @@ inline void release_tiles() { asm volatile("tilerelease"); }
 
 // Fewer rows are left to avx512: unpacking for tiles would cost more than they save.
 inline constexpr int64_t kTileRowsMin = 32;
-
-inline constexpr int kTileA = 6;
-inline constexpr int kTileB = 7;
 
 template <int kTile>
 [[gnu::always_inline]] inline void tile_zero() {
@@ -56,11 +56,11 @@ template <int kTile>
   static_assert(kTile >= 0 && kTile < 8);
   asm volatile("tilestored %%tmm%c2, (%0,%1,1)" : : "r"(at), "r"(stride), "i"(kTile) : "memory");
 }
-// Tile kC += tile A times tile B.
-template <int kC>
+// Tile kC += tile kA times tile kB.
+template <int kC, int kA, int kB>
 [[gnu::always_inline]] inline void tile_dot() {
-  static_assert(kC >= 0 && kC < 6);
-  asm volatile("tdpbssd %%tmm7, %%tmm6, %%tmm%c0" : : "i"(kC));
+  static_assert(kC >= 0 && kC < 8 && kA >= 0 && kA < 8 && kB >= 0 && kB < 8);
+  asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kC), "i"(kA), "i"(kB));
 }
 
 // Of bf16: A [rows][32], B [16][16 outputs][2], C of fp32. To each element of C comes the sum of
