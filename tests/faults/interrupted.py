@@ -10,10 +10,15 @@ import subprocess
 import sys
 
 
+def heed_interrupts():
+    """Whoever starts a script in the background has it ignore them, and so would the program."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def status_of(command, when=None):
     """`when` is called once the program runs, and returns when it is to be interrupted."""
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE) as program:
+                          stderr=subprocess.PIPE, preexec_fn=heed_interrupts) as program:
         if when is not None:
             when()
         program.send_signal(signal.SIGINT)

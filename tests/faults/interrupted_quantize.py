@@ -12,10 +12,16 @@ import sys
 import time
 
 
+def heed_interrupts():
+    """Whoever starts a script in the background has it ignore them, and so would the program."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def stop(command, number, beyond):
     """Sends a signal once OUT.partial has more than so many bytes; returns status and stderr."""
     partial = pathlib.Path("out.gguf.partial")
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          preexec_fn=heed_interrupts) as program:
         while program.poll() is None and not (partial.exists()
                                               and partial.stat().st_size > beyond):
             time.sleep(0.002)

@@ -277,6 +277,15 @@ def tokenizer_of_json(content, parse):
     return Tokenizer.from_str(json.dumps(content))
 
 
+def own_ids(tokenizer, content, ids):
+    """`ids` as the file numbers its added tokens: without some of them, `tokenizers` numbers the
+    others anew."""
+    renumbered = {
+        tokenizer.token_to_id(token["content"]): token["id"] for token in content["added_tokens"]
+    }
+    return [renumbered.get(i, i) for i in ids]
+
+
 PRE_OF_JSON = {
     "deepseek-v3": "deepseek-v3", "qwen3": "qwen2", "llama-3": "llama-bpe", "llama-2": None
 }
@@ -347,6 +356,7 @@ def main():
         if pre != "deepseek-r1-qwen":  # the same as qwen2
             write_lines("splits_%s.txt" % pre, [numbers_line(split_lengths(stages, t)) for t in texts])
     for name, path in (m.split("=", 1) for m in arguments.models):
+        content = None
         if path.endswith(".json"):
             content = json.load(open(path))
             plain, parsing = tokenizer_of_json(content, False), tokenizer_of_json(content, True)
@@ -359,6 +369,8 @@ def main():
         lines = []
         for text in texts:
             ids = [t.encode(text, add_special_tokens=False).ids for t in (plain, parsing)]
+            if content is not None:
+                ids = [own_ids(t, content, i) for t, i in zip((plain, parsing), ids)]
             line = numbers_line(ids[0])
             lines.append(line if ids[0] == ids[1] else line + " | " + numbers_line(ids[1]))
         write_lines("ids_%s.txt" % name, lines)
