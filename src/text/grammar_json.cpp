@@ -13,8 +13,7 @@
 namespace minke {
 namespace {
 
-constexpr int kIntegerDigits = 18;
-constexpr int64_t kBeyond = 1'000'000'000'000'000'000;  // the first with more digits
+constexpr int64_t kBeyond = 1'000'000'000'000'000'000;  // integers have 18 digits at most
 constexpr int kNumberDigits = 15;                       // which doubles tell apart
 constexpr int64_t kBeyondNumber = 1'000'000'000'000'000;
 
