@@ -304,7 +304,8 @@ class Bench : public Command {
       if (result.speculation) {
         const SpeculationSpeed& s = *result.speculation;
         row["plain_tokens_per_s"] = s.plain_tokens_per_s;
-        row["speedup"] = s.tokens_per_s / s.plain_tokens_per_s;
+        row["speedup"] =
+            s.drafted > 0 ? Json(s.tokens_per_s / s.plain_tokens_per_s) : Json();  // else noise
         row["accepted_share"] =
             s.drafted > 0 ? Json(static_cast<double>(s.accepted) / static_cast<double>(s.drafted))
                           : Json();
@@ -348,6 +349,11 @@ class Bench : public Command {
     for (const RowResult& result : results) {
       if (result.speculation) {
         const SpeculationSpeed& s = *result.speculation;
+        if (s.drafted == 0) {
+          console->out(fmt::format("{:<18}{:>10.1f}  nothing was guessed\n", result.row->name,
+                                   s.tokens_per_s));
+          continue;
+        }
         console->out(fmt::format(
             "{:<18}{:>10.1f}  {:.2f} times {:.1f} without speculation; {} of {} guesses right\n",
             result.row->name, s.tokens_per_s, s.tokens_per_s / s.plain_tokens_per_s,

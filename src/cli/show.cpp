@@ -239,7 +239,7 @@ class Show : public Command {
       console->out(fmt::format("{:<40} {:<7} {:<20} {:>14}{}\n", printable(tensor.name, 200),
                                quant_name(tensor.type), tensor.shape.str(),
                                with_commas(static_cast<int64_t>(tensor.bytes)),
-                               tensor.data == nullptr ? "  (cut off)" : ""));
+                               tensor.is_whole() ? "" : "  (cut off)"));
     }
   }
 
@@ -298,7 +298,7 @@ class Show : public Command {
                                   {"type", quant_name(tensor.type)},
                                   {"shape", shape},
                                   {"bytes", tensor.bytes},
-                                  {"complete", tensor.data != nullptr}});
+                                  {"complete", tensor.is_whole()}});
       }
     }
     return out;

@@ -147,8 +147,9 @@ void FormedAnswer::take(int32_t token) {
     }
   } else {
     if (!matcher_) matcher_.emplace(form_->masks, form_->content);
-    const bool was_allowed = matcher_->take(text);
-    CHECK(was_allowed);
+    if (matcher_->take(text)) return;
+    status_ = fail(
+        fmt::format("the token '{}' was forced, which the answer's form does not allow", text));
   }
 }
 

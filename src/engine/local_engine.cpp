@@ -308,7 +308,7 @@ Result<Answer> LocalEngineImpl::answer(std::vector<int32_t> prompt, const Sampli
   text_options.thinks_first = sampling.form.kind != AnswerForm::Kind::kAny;
   MINKE_ASSIGN(std::optional<FormedAnswer> formed, formed_answer(sampling, text_options));
   ThinkBudget budget(*parts_.tokenizer, sampling.think_budget, text_options.style,
-                     text_options.starts_inside);
+                     text_options.starts_inside, text_options.thinks_first);
   AnswerText text(*parts_.tokenizer, std::move(text_options), on_piece);
   LoopRequest request;
   request.prompt = std::move(prompt);

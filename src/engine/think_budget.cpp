@@ -11,9 +11,11 @@ namespace {
 constexpr int64_t kGraceTokensMax = 32;
 constexpr size_t kTailBytes = 8;
 
-ThinkParser parser_for(const ThinkingStyle& style, bool starts_inside) {
-  auto parser = ThinkParser::create(
-      {.open = style.open, .close = style.close, .starts_inside = starts_inside});
+ThinkParser parser_for(const ThinkingStyle& style, bool starts_inside, bool thinks_first) {
+  auto parser = ThinkParser::create({.open = style.open,
+                                     .close = style.close,
+                                     .starts_inside = starts_inside,
+                                     .only_first = thinks_first});
   CHECK(parser.has_value());
   return *std::move(parser);
 }
@@ -21,11 +23,11 @@ ThinkParser parser_for(const ThinkingStyle& style, bool starts_inside) {
 }  // namespace
 
 ThinkBudget::ThinkBudget(const Tokenizer& tokenizer, int64_t tokens_max, ThinkingStyle style,
-                         bool starts_inside)
+                         bool starts_inside, bool thinks_first)
     : tokenizer_(tokenizer),
       tokens_max_(tokens_max),
       style_(std::move(style)),
-      parser_(parser_for(style_, starts_inside)) {
+      parser_(parser_for(style_, starts_inside, thinks_first)) {
   close_if_spent();
 }
 

@@ -23,9 +23,10 @@ namespace minke {
 class ThinkBudget {
  public:
   // At most `tokens_max` tokens of thinking in all, the closing not counted; negative: no bound.
-  // `starts_inside`: the prompt ended inside the thinking. `tokenizer` outlives the object.
+  // `starts_inside`: the prompt ended inside the thinking. `thinks_first`: from the first content
+  // on, tags are text (AnswerTextOptions). `tokenizer` outlives the object.
   ThinkBudget(const Tokenizer& tokenizer, int64_t tokens_max, ThinkingStyle style,
-              bool starts_inside);
+              bool starts_inside, bool thinks_first);
 
   // The answer's tokens, in order: those that were forced, too.
   void take(int32_t token);

@@ -25,13 +25,14 @@ struct Case {
   int64_t tokens_max = -1;
   bool starts_inside = true;
   ThinkingStyle style = {};
+  bool thinks_first = false;
 };
 
 // What comes of a model that wants to write `wish`, a byte a token, and is let write the rest of it
 // when the budget has had its say.
 std::string written(const Case& one, std::string_view wish) {
   const auto tokenizer = tokenizer_with_tags();
-  ThinkBudget budget(*tokenizer, one.tokens_max, one.style, one.starts_inside);
+  ThinkBudget budget(*tokenizer, one.tokens_max, one.style, one.starts_inside, one.thinks_first);
   std::string out;
   const std::vector<int32_t> tokens = tokenizer->encode(wish, SpecialText::kParse);
   size_t next = 0;
@@ -68,6 +69,13 @@ TEST(ThinkBudget, WaitsForTheEndOfALineOrASentence) {
             "x." + head + "yyyy\n</think>\n\nyyyyy");
 }
 
+// Where the answer has a form, tags in the content are text, and nobody closes them.
+TEST(ThinkBudget, LeavesTagsInTheContentAloneWhereThinkingComesFirst) {
+  const std::string wish = "abc\n</think>\n\n<think>0123456789";
+  EXPECT_EQ(written({.tokens_max = 6, .thinks_first = true}, wish), wish);
+  EXPECT_NE(written({.tokens_max = 6}, wish), wish);
+}
+
 TEST(ThinkBudget, LeavesAModelAloneThatClosesInTime) {
   EXPECT_EQ(written({.tokens_max = 6}, "abc\n</think>\n\nthe answer"),
             "abc\n</think>\n\nthe answer");
@@ -89,7 +97,7 @@ TEST(ThinkBudget, ClosesAsTheModelDoes) {
 
 TEST(ThinkBudget, SaysWhetherItClosed) {
   const auto tokenizer = tokenizer_with_tags();
-  ThinkBudget budget(*tokenizer, 2, {}, true);
+  ThinkBudget budget(*tokenizer, 2, {}, true, false);
   EXPECT_FALSE(budget.has_closed());
   budget.take('a');
   EXPECT_FALSE(budget.forced());

@@ -100,11 +100,11 @@ constexpr SynthShape kShapes[] = {
      40.0F,
      1.0F,
      true},
-    {"tiny-qwen3moe", "2.8 million parameters, for tests", "qwen3moe", "qwen2", 2, 256, 4, 2, 64,
+    {"tiny-qwen3moe", "2.1 million parameters, for tests", "qwen3moe", "qwen2", 2, 256, 4, 2, 64,
      512, 512, 2048, 1e6F, 1e-6F, true, false, true, false,
      MixtureConfig{.route = {.experts = 8, .used = 2, .normalise = true}, .expert_dim = 128}},
     {"tiny-deepseek-v2",
-     "2.4 million parameters, for tests",
+     "2.9 million parameters, for tests",
      "deepseek2",
      "deepseek-llm",
      3,
@@ -491,11 +491,13 @@ Status write_synth(const SynthSpec& spec, const std::string& path,
   }
   MINKE_ASSIGN(const Recipe recipe, Recipe::parse(spec.quant));
   SynthShape shape = *known_shape;
-  if (spec.layers < 0 || spec.layers > shape.layers) {
-    return misuse(fmt::format("{} layers of {} were asked for, which has {}: give 1 to {}",
-                              spec.layers, shape.name, shape.layers, shape.layers));
-  }
-  if (spec.layers > 0) {
+  if (spec.layers != 0) {
+    // A mixture's first layers have no experts: with them alone it would be another model.
+    const int64_t least = shape.mixture.route.experts > 0 ? shape.mixture.dense_layers + 1 : 1;
+    if (spec.layers < least || spec.layers > shape.layers) {
+      return misuse(fmt::format("{} layers of {} were asked for, which has {}: give {} to {}",
+                                spec.layers, shape.name, shape.layers, least, shape.layers));
+    }
     shape.layers = spec.layers;
     shape.mtp = false;
   }
