@@ -75,9 +75,8 @@ class Bench : public Command {
   }
 
   void declare(OptionList* options) override {
-    options
-        ->positional("MODEL", ValueKind::kModel, "A GGUF file or a name of the catalogue", &model_)
-        .default_text = kDefaultModelWords;
+    options->positional("MODEL", ValueKind::kModel, kModelWords, &model_).default_text =
+        kDefaultModelWords;
     options->text("--rows", "NAMES", "The rows to measure, with commas between them", &rows_)
         .default_text = "all but decode-at-16000 and those of speculation";
     options->flag("--peaks", "Measure the machine alone, without a model", &peaks_only_);

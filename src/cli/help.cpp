@@ -78,7 +78,8 @@ Json describe(const CommandText& text, const OptionList& options) {
 
 std::string overview(const Style& style, int width) {
   std::string out = wrapped(
-      "minke runs language models (GGUF files) on this computer's processor, offline.", width, 0);
+      "minke runs language models (GGUF files and Hugging Face folders) on this computer, offline.",
+      width, 0);
   out += "\n" + heading("Usage", style);
   out += "  minke VERB [OPTIONS] [ARGUMENTS]\n";
   out += heading("Verbs", style);

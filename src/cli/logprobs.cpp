@@ -29,9 +29,8 @@ class Logprobs : public Command {
   }
 
   void declare(OptionList* options) override {
-    options
-        ->positional("MODEL", ValueKind::kModel, "A GGUF file or a name of the catalogue", &model_)
-        .default_text = kDefaultModelWords;
+    options->positional("MODEL", ValueKind::kModel, kModelWords, &model_).default_text =
+        kDefaultModelWords;
     options->file("--file", "The text; - is stdin", &file_).default_text = "stdin";
     options
         ->integer("--top", "How many of the likeliest tokens to print at each place",

@@ -17,6 +17,8 @@
 namespace minke::cli {
 
 // What help says of a MODEL that is left out.
+inline constexpr const char* kModelWords =
+    "A GGUF file, a folder of Hugging Face's, or a name of the catalogue";
 inline constexpr const char* kDefaultModelWords =
     "qwen2.5-coder:1.5b, or its 0.5b where memory is short";
 

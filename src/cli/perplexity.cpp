@@ -30,9 +30,8 @@ class Perplexity : public Command {
   }
 
   void declare(OptionList* options) override {
-    options
-        ->positional("MODEL", ValueKind::kModel, "A GGUF file or a name of the catalogue", &model_)
-        .default_text = kDefaultModelWords;
+    options->positional("MODEL", ValueKind::kModel, kModelWords, &model_).default_text =
+        kDefaultModelWords;
     options->file("--file", "The text; - is stdin", &file_).default_text = "stdin";
     options
         ->integer("--windows", "Use only the first N windows", {1, int64_t{1} << 40}, &windows_max_)

@@ -34,9 +34,8 @@ class Run : public Command {
   }
 
   void declare(OptionList* options) override {
-    options
-        ->positional("MODEL", ValueKind::kModel, "A GGUF file or a name of the catalogue", &first_)
-        .default_text = kDefaultModelWords;
+    options->positional("MODEL", ValueKind::kModel, kModelWords, &first_).default_text =
+        kDefaultModelWords;
     options->positional("PROMPT", ValueKind::kText, "The question", &second_);
     flags_.declare(options);
     options->flag("--raw", "Continue PROMPT as it stands, without the chat template", &raw_);
@@ -56,6 +55,11 @@ class Run : public Command {
     if (raw_ && tools_) {
       return misuse(
           "--tools are shown by the chat template, which --raw leaves out: give one of the two");
+    }
+    if (raw_ && flags_.template_file) {
+      return misuse(
+          "--raw leaves the chat template out, so --chat-template says nothing: give one "
+          "of the two");
     }
     if (raw_ && flags_.system) {
       return misuse(
@@ -137,9 +141,8 @@ class Chat : public Command {
   }
 
   void declare(OptionList* options) override {
-    options
-        ->positional("MODEL", ValueKind::kModel, "A GGUF file or a name of the catalogue", &model_)
-        .default_text = kDefaultModelWords;
+    options->positional("MODEL", ValueKind::kModel, kModelWords, &model_).default_text =
+        kDefaultModelWords;
     flags_.declare(options);
     options->flag("--no-history", "Do not keep what is typed for the next time",
                   &flags_.no_history);

@@ -44,9 +44,8 @@ class Show : public Command {
   }
 
   void declare(OptionList* options) override {
-    options
-        ->positional("MODEL", ValueKind::kModel, "A GGUF file or a name of the catalogue", &model_)
-        .default_text = kDefaultModelWords;
+    options->positional("MODEL", ValueKind::kModel, kModelWords, &model_).default_text =
+        kDefaultModelWords;
     options->flag("--template", "Print the chat template and nothing else", &template_);
     options->flag("--metadata", "Print every key of the header too", &metadata_);
     options->flag("--tensors", "Print every tensor too", &tensors_);

@@ -94,9 +94,8 @@ class Tokenize : public Command {
   }
 
   void declare(OptionList* options) override {
-    options
-        ->positional("MODEL", ValueKind::kModel, "A GGUF file or a name of the catalogue", &model_)
-        .default_text = kDefaultModelWords;
+    options->positional("MODEL", ValueKind::kModel, kModelWords, &model_).default_text =
+        kDefaultModelWords;
     options->file("--file", "The text, or the ids; - is stdin", &file_).default_text = "stdin";
     options->flag("--special",
                   "Read special tokens such as <|im_start|> in the text as such; with --decode, "

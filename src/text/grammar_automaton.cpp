@@ -545,24 +545,6 @@ const std::vector<GrammarAutomaton::Inside>& GrammarAutomaton::insides(State sta
   return insides_;
 }
 
-int GrammarAutomaton::only_byte(State state) const {
-  const StateEntry& entry = states_[static_cast<size_t>(state)];
-  int only = -1;
-  for (uint32_t i = entry.places; i < entry.places + entry.places_size; ++i) {
-    const Node& node = nodes_[places_[i] >> 32];
-    for (uint32_t e = node.begin; e < node.end; ++e) {
-      const Edge& edge = edges_[e];
-      if (!nodes_[static_cast<size_t>(edge.to)].lives) continue;
-      if (edge.low != edge.high || (only >= 0 && only != edge.low)) return -1;
-      only = edge.low;
-    }
-  }
-  if (only < 0) return -1;
-  const auto first = std::ranges::find(class_of_, static_cast<uint8_t>(only));
-  if (first + 1 != class_of_.end() && *(first + 1) == only) return -1;  // a class of several bytes
-  return static_cast<int>(first - class_of_.begin());
-}
-
 bool GrammarAutomaton::matches(std::string_view text) {
   State state = start();
   for (const char c : text) {

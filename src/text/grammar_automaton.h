@@ -66,9 +66,6 @@ class GrammarAutomaton {
   // The tallest of a state's stacks; from inside, what is above the rule's own.
   int height(State state) const { return states_[static_cast<size_t>(state)].height; }
 
-  // The one byte that can follow; negative when there are several, or none.
-  int only_byte(State state) const;
-
   // Whether `text` is one of the grammar's.
   bool matches(std::string_view text);
 

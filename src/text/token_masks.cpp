@@ -202,17 +202,4 @@ bool GrammarMatcher::allows(std::string_view bytes) {
 
 bool GrammarMatcher::may_end() { return masks_.automaton().may_end(state()); }
 
-std::string GrammarMatcher::forced(size_t bytes_max) {
-  GrammarAutomaton& automaton = masks_.automaton();
-  std::string out;
-  GrammarAutomaton::State at = state();
-  while (out.size() < bytes_max && !automaton.may_end(at)) {
-    const int byte = automaton.only_byte(at);
-    if (byte < 0) break;
-    out += static_cast<char>(byte);
-    at = automaton.next(at, static_cast<uint8_t>(byte));
-  }
-  return out;
-}
-
 }  // namespace minke

@@ -97,8 +97,6 @@ class GrammarMatcher {
   bool take(std::string_view bytes);
   bool allows(std::string_view bytes);
   bool may_end();
-  // Bytes that must come next, whatever the text becomes: up to `bytes_max` of them.
-  std::string forced(size_t bytes_max);
 
  private:
   GrammarAutomaton::State state();

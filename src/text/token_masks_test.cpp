@@ -160,24 +160,6 @@ TEST_F(Masks, TakeNothingOfWhatIsNotAllowed) {
   EXPECT_TRUE((*matcher.mask())->empty());
 }
 
-TEST_F(Masks, KnowWhatIsForced) {
-  TokenMasks masks(GrammarAutomaton::create(
-                       *json_schema_grammar(R"({"type":"object","properties":{"kind":{"const":"a"},
-                                   "n":{"enum":[10,12]}},"required":["kind","n"]})"),
-                       0)
-                       .value(),
-                   trie_);
-  GrammarMatcher matcher(masks, 0);
-  EXPECT_EQ(matcher.forced(100), "{");
-  EXPECT_TRUE(matcher.take("{\""));
-  EXPECT_EQ(matcher.forced(100), "kind\":");
-  EXPECT_EQ(matcher.forced(3), "kin");
-  EXPECT_TRUE(matcher.take("kind\":\"a\",\"n\":"));
-  EXPECT_EQ(matcher.forced(100), "");  // a space may come
-  EXPECT_TRUE(matcher.take(" "));
-  EXPECT_EQ(matcher.forced(100), "1");
-}
-
 // Exponentially many states are in this expression, and a mask would visit them.
 TEST_F(Masks, RefuseWhatCanBeReadInTooManyWays) {
   std::vector<std::string> pieces;
