@@ -59,7 +59,7 @@ class Compare : public Command {
                   "\"perplexity\", \"kl_mean\", \"kl_stderr\", \"kl_p99\", \"kl_max\", "
                   "\"top1_agreement\"}]}",
                   &json_);
-    engine_flags_.declare(options);
+    engine_flags_.declare_for_reading(options);
     options->describe("--ctx", "Tokens of a window", "512");
   }
 
