@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <filesystem>
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -95,6 +95,14 @@ void note_losses(const QuantizePlan& plan, Console* console) {
                               quant_name(one.type), quant_name(one.wanted), with_commas(one.width),
                               quant_format(one.wanted).block_size));
   }
+  const auto unmeasured = std::ranges::count_if(plan.tensors, &PlannedTensor::unmeasured);
+  if (unmeasured > 0) {
+    const PlannedTensor& first = *std::ranges::find_if(plan.tensors, &PlannedTensor::unmeasured);
+    console->note(
+        fmt::format("({} quantised without importance, {}{}: the importance matrix has none)\n",
+                    unmeasured == 1 ? "1 tensor is" : with_commas(unmeasured) + " tensors are",
+                    unmeasured == 1 ? "" : "the first ", printable(first.source->name, 80)));
+  }
   if (plan.requantised > 0) {
     console->note(
         fmt::format("({} tensors were quantised before, and lose once more: the original "
@@ -135,12 +143,8 @@ Status write_planned(const StoreRequest& request, const GgufFile& from, const Qu
 
 Status store_model(const StoreRequest& request, Console* console) {
   if (!request.only_show) MINKE_TRY(check_output_file(request.out, request.force));
-  std::error_code ignored;
-  if (std::filesystem::equivalent(request.from, request.out, ignored)) {
-    return misuse(fmt::format("{} cannot be both IN and OUT; choose another name",
-                              printable(request.out, 400)));
-  }
   MINKE_ASSIGN(const GgufFile from, open_checkpoint(request.from));
+  MINKE_TRY(check_output_names(from, request.how.importance, request.out));
   MINKE_TRY(read_config(from));
   MINKE_ASSIGN(const QuantizePlan plan, plan_quantize(from, request.how));
   note_losses(plan, console);

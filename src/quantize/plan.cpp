@@ -74,6 +74,23 @@ Status check_overrides(const GgufFile& from, const std::vector<TensorOverride>& 
   return {};
 }
 
+// Whether importance changes what is stored. Eight bits are rounded to the nearest whatever it
+// says.
+bool heeds_importance(const PlannedTensor& tensor) {
+  return quant_format(tensor.type).quantised && tensor.type != tensor.source->type &&
+         tensor.type != QuantType::kQ8_0 && tensor.type != QuantType::kQ8_K;
+}
+
+// All that the run will ask of the matrix is asked here once, so that no fault waits for hours.
+Status check_importance(const ImportanceMatrix& importance, std::vector<PlannedTensor>& tensors) {
+  for (PlannedTensor& tensor : tensors) {
+    MINKE_ASSIGN(const std::vector<float> means,
+                 importance.means(tensor.source->name, tensor.source->shape));
+    tensor.unmeasured = means.empty() && heeds_importance(tensor);
+  }
+  return {};
+}
+
 void write_keys(const GgufFile& from, const QuantizeRequest& request, bool quantised,
                 GgufWriter& writer) {
   const Recipe& recipe = request.recipe;
@@ -144,6 +161,9 @@ Result<QuantizePlan> plan_quantize(const GgufFile& from, const QuantizeRequest& 
         row_bytes(planned.type, tensor.shape.back()) * static_cast<uint64_t>(tensor.shape.rows());
     plan.parameters += tensor.shape.count();
     plan.tensors.push_back(planned);
+  }
+  if (request.importance != nullptr) {
+    MINKE_TRY(check_importance(*request.importance, plan.tensors));
   }
   const bool quantised = std::ranges::any_of(
       plan.tensors, [](const PlannedTensor& t) { return quant_format(t.type).quantised; });

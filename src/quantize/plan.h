@@ -31,6 +31,7 @@ struct PlannedTensor {
   QuantType wanted = QuantType::kF32;  // what the recipe chose, where its blocks do not fit
   uint64_t offset = 0;                 // of its data in the new file
   uint64_t bytes = 0;
+  bool unmeasured = false;  // importance would help, and the matrix that was given has none
 };
 
 struct QuantizePlan {
@@ -54,7 +55,8 @@ struct QuantizeRequest {
 
 // Every tensor and key of `from` is kept; of keys only general.file_type and
 // general.quantization_version change, split.* goes, and quantize.imatrix.* comes. `from` must
-// outlive the plan. Misuse when an override fits no tensor, or its format does not suit one.
+// outlive the plan. Misuse when an override fits no tensor, or its format does not suit one; fails
+// when an importance matrix holds what does not fit a tensor, or is no mean of squares.
 Result<QuantizePlan> plan_quantize(const GgufFile& from, const QuantizeRequest& request);
 
 }  // namespace minke

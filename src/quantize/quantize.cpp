@@ -4,12 +4,13 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <mutex>
+#include <optional>
+#include <utility>
 
 #include "io/file.h"
 #include "io/partial_file.h"
@@ -25,6 +26,29 @@ constexpr int64_t kSliceValues = int64_t{1} << 22;  // 16 MiB as fp32
 constexpr int64_t kShareValues = int64_t{1} << 15;  // that one thread takes at a time
 constexpr size_t kReadAheadBytesMax = size_t{256} << 20;
 constexpr auto kCheckpointEvery = std::chrono::seconds(5);
+
+std::string partial_of(const std::string& out) { return out + ".partial"; }
+std::string state_of(const std::string& out) { return partial_of(out) + ".state"; }
+
+// The files that the tensors and keys come from. In a folder lies other matter too, perhaps OUT.
+std::vector<fs::path> input_files(const GgufFile& from) {
+  std::vector<fs::path> files;
+  for (const std::string& path : from.paths()) {
+    std::error_code ignored;
+    if (!fs::is_directory(path, ignored)) {
+      files.emplace_back(path);
+      continue;
+    }
+    for (const auto& entry : fs::directory_iterator(path, ignored)) {
+      const fs::path kind = entry.path().extension();
+      if (kind == ".json" || kind == ".jinja" || kind == ".safetensors") {
+        files.push_back(entry.path());
+      }
+    }
+  }
+  std::ranges::sort(files);
+  return files;
+}
 
 // What tells this file from another of its name.
 void add_file(Sha256& hash, const fs::path& path) {
@@ -42,19 +66,35 @@ std::string fingerprint(const GgufFile& from, const QuantizePlan& plan,
   Sha256 hash;
   hash.update(std::as_bytes(std::span(kEncoders)));
   hash.update(plan.header);
-  for (const std::string& path : from.paths()) {
-    std::error_code ignored;
-    if (!fs::is_directory(path, ignored)) {
-      add_file(hash, path);
-      continue;
-    }
-    std::vector<fs::path> files;
-    for (const auto& entry : fs::directory_iterator(path, ignored)) files.push_back(entry.path());
-    std::ranges::sort(files);
-    for (const fs::path& file : files) add_file(hash, file);
-  }
+  for (const fs::path& file : input_files(from)) add_file(hash, file);
   if (importance != nullptr) hash.update(std::as_bytes(std::span(importance->sha256())));
   return hash.finish_hex();
+}
+
+std::unexpected<Error> not_ours(const std::string& path) {
+  return fail(fmt::format(
+      "{} is there, and not from an earlier run of this command: remove or rename it, or "
+      "choose another name for OUT",
+      path));
+}
+
+// What OUT.partial.state says.
+struct State {
+  std::string print;
+  uint64_t done = 0;  // bytes of OUT.partial that are safely on the disk
+};
+
+// Nothing when there is no such file. Fails when there is one that we have not written.
+Result<std::optional<State>> read_state(const std::string& path) {
+  std::error_code ignored;
+  if (!fs::exists(fs::symlink_status(path, ignored))) return std::nullopt;
+  std::ifstream file(path);
+  State state;
+  const bool ours = (file >> state.print >> state.done) && state.print.size() == 64 &&
+                    state.print.find_first_not_of("0123456789abcdef") == std::string::npos &&
+                    (file >> std::ws).eof();
+  if (!ours) return not_ours(path);
+  return state;
 }
 
 // OUT.partial and OUT.partial.state.
@@ -67,24 +107,36 @@ class Output {
       return fail(fmt::format("{} is no folder that {} could be written to",
                               path.parent_path().string(), path.filename().string()));
     }
-    MINKE_ASSIGN(PartialFile file, PartialFile::open(path.string() + ".partial"));
+    MINKE_ASSIGN(PartialFile file, PartialFile::open(partial_of(path.string())));
     MINKE_TRY(file.lock());
-    return Output(path, std::move(file));
+    Result<std::optional<State>> state = read_state(state_of(path.string()));
+    if (state && !*state && file.size() > 0) return not_ours(partial_of(path.string()));
+    if (!state) {
+      if (file.size() == 0) fs::remove(partial_of(path.string()), ignored);
+      return std::unexpected(state.error());
+    }
+    return Output(path, std::move(file), *std::move(state));
   }
 
   // Bytes that an earlier run of the same work has left; 0 when there are none.
   uint64_t done_before(const std::string& print) const {
-    std::ifstream state(state_path());
-    std::string found;
-    uint64_t done = 0;
-    if (!(state >> found >> done) || found != print) return 0;
-    return static_cast<int64_t>(done) <= file_.size() ? done : 0;
+    if (!found_ || found_->print != print) return 0;
+    return std::cmp_less_equal(found_->done, file_.size()) ? found_->done : 0;
   }
 
+  // Where there is no room, what another command has left stays as it is.
   Status begin(const QuantizePlan& plan, const std::string& print, uint64_t done) {
     print_ = print;
-    const uint64_t left = plan.bytes_total - done;
-    MINKE_TRY(check_disk_space(path_.parent_path(), static_cast<int64_t>(left)));
+    saved_ = done;
+    // What the file has already is room as well, of whatever command it was.
+    const int64_t more = static_cast<int64_t>(plan.bytes_total) - file_.size();
+    Status room = check_disk_space(path_.parent_path(), std::max<int64_t>(0, more));
+    if (!room) {
+      if (file_.size() == 0) remove();
+      return room;
+    }
+    // The state comes first: without one, a file that has bytes is not ours.
+    if (done == 0) MINKE_TRY(checkpoint(0));
     MINKE_TRY(file_.truncate(static_cast<int64_t>(done)));
     return done == 0 ? file_.write_at(0, plan.header) : Status();
   }
@@ -98,7 +150,9 @@ class Output {
     MINKE_ASSIGN(OutputFile state, OutputFile::create(state_path()));
     const std::string line = fmt::format("{} {}\n", print_, done);
     MINKE_TRY(state.write(std::as_bytes(std::span(line))));
-    return state.commit();
+    MINKE_TRY(state.commit());
+    saved_ = done;
+    return {};
   }
 
   Status publish(uint64_t bytes_total) {
@@ -108,20 +162,33 @@ class Output {
     fs::remove(state_path(), ignored);
     return {};
   }
-  void remove() {
-    std::error_code ignored;
-    fs::remove(partial_path(), ignored);
-    fs::remove(state_path(), ignored);
+
+  // After a fault of the input: work that is safe on the disk stays, and `error` says so.
+  Error give_up(Error error) {
+    if (saved_ == 0) {
+      remove();
+      return error;
+    }
+    error.message += fmt::format("; {} is kept, and the same command goes on from there",
+                                 partial_of(path_.string()));
+    return error;
   }
 
  private:
-  Output(fs::path path, PartialFile file) : path_(std::move(path)), file_(std::move(file)) {}
-  std::string partial_path() const { return path_.string() + ".partial"; }
-  std::string state_path() const { return partial_path() + ".state"; }
+  Output(fs::path path, PartialFile file, std::optional<State> found)
+      : path_(std::move(path)), file_(std::move(file)), found_(std::move(found)) {}
+  std::string state_path() const { return state_of(path_.string()); }
+  void remove() {
+    std::error_code ignored;
+    fs::remove(partial_of(path_.string()), ignored);
+    fs::remove(state_path(), ignored);
+  }
 
   fs::path path_;
   PartialFile file_;
+  std::optional<State> found_;  // of an earlier run
   std::string print_;
+  uint64_t saved_ = 0;  // bytes that the state promises to the next run of this command
 };
 
 // Encodes rows of one tensor.
@@ -266,17 +333,35 @@ Result<QuantizeEnd> write_tensors(Job& job) {
 
 }  // namespace
 
+Status check_output_names(const GgufFile& from, const ImportanceMatrix* importance,
+                          const std::string& out) {
+  const auto check = [&](const fs::path& input, std::string_view role) -> Status {
+    const std::pair<std::string, std::string_view> written[] = {
+        {out, "OUT"},
+        {partial_of(out), "OUT.partial"},
+        {state_of(out), "OUT.partial.state"},
+        {partial_of(state_of(out)), "OUT.partial.state.partial"}};
+    for (const auto& [path, name] : written) {
+      std::error_code ignored;
+      if (!fs::equivalent(input, path, ignored)) continue;
+      return misuse(
+          fmt::format("{} cannot be both {} and {}; choose another name", path, role, name));
+    }
+    return {};
+  };
+  for (const fs::path& file : input_files(from)) MINKE_TRY(check(file, "IN"));
+  return importance == nullptr ? Status() : check(importance->path(), "the importance matrix");
+}
+
 Result<QuantizeEnd> quantize(const GgufFile& from, const QuantizePlan& plan,
                              const ImportanceMatrix* importance, const std::string& out,
                              ThreadPool& threads,
                              const std::function<bool(const QuantizeProgress&)>& progress) {
+  MINKE_TRY(check_output_names(from, importance, out));
   MINKE_ASSIGN(Output output, Output::open(out));
   const std::string print = fingerprint(from, plan, importance);
   const uint64_t before = output.done_before(print);
-  if (Status begun = output.begin(plan, print, before); !begun) {
-    if (before == 0) output.remove();
-    return std::unexpected(begun.error());
-  }
+  MINKE_TRY(output.begin(plan, print, before));
   Job job = {.from = from,
              .plan = plan,
              .importance = importance,
@@ -285,7 +370,7 @@ Result<QuantizeEnd> quantize(const GgufFile& from, const QuantizePlan& plan,
              .output = output,
              .at = {.done = before, .resumed = before, .total = plan.bytes_total}};
   const Result<QuantizeEnd> end = write_tensors(job);
-  if (!end && !job.write_failed) output.remove();
+  if (!end && !job.write_failed) return std::unexpected(output.give_up(end.error()));
   if (!end || *end == QuantizeEnd::kStopped) return end;
   MINKE_TRY(output.publish(plan.bytes_total));
   return end;

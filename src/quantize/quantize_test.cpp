@@ -1,5 +1,6 @@
 #include "quantize/quantize.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -8,6 +9,7 @@
 #include <fstream>
 #include <iterator>
 #include <limits>
+#include <map>
 
 #include "io/gguf_writer.h"
 #include "models/hf_folder.h"
@@ -127,6 +129,205 @@ TEST_F(QuantizeTest, AStateThatPromisesMoreThanThereIsCountsForNothing) {
   uint64_t resumed = 1;
   ASSERT_TRUE(store(from, "Q4_0", path("out.gguf"), 2, 1000, &resumed).has_value());
   EXPECT_EQ(resumed, 0u);
+}
+
+// Whatever the name under which it would be: by itself, by a link, as a part, in a folder.
+TEST_F(QuantizeTest, WhatIsReadIsNotWrittenOver) {
+  const std::string from = synth("tiny-qwen2", "F16");
+  const std::string before = read_all(from);
+  for (const std::string end : {"", ".partial", ".partial.state", ".partial.state.partial"}) {
+    for (const bool symbolic : {false, true}) {
+      const std::string link = path("out.gguf" + end);
+      symbolic ? fs::create_symlink(from, link) : fs::create_hard_link(from, link);
+      for (const std::string& in : {from, link}) {
+        const auto stored = store(in, "Q4_0", path("out.gguf"));
+        ASSERT_FALSE(stored.has_value()) << link;
+        EXPECT_EQ(stored.error().message,
+                  link + " cannot be both IN and OUT" + end + "; choose another name");
+      }
+      EXPECT_EQ(read_all(from), before);
+      fs::remove(link);
+      EXPECT_TRUE(store(from, "Q4_0", path("out.gguf"), 2, 1).has_value()) << "without the link";
+      for (const char* left : {"out.gguf.partial", "out.gguf.partial.state"})
+        fs::remove(path(left));
+    }
+  }
+}
+
+TEST_F(QuantizeTest, NoPartOrFileOfAFolderOrMatrixIsWrittenOver) {
+  const auto message = [&](const GgufFile& from, const ImportanceMatrix* importance,
+                           const std::string& out) {
+    const Status checked = check_output_names(from, importance, out);
+    return checked ? std::string() : checked.error().message;
+  };
+  for (const uint64_t part : {0, 1}) {
+    auto writer = GgufWriter::create(path(fmt::format("m-0000{}-of-00002.gguf", part + 1)));
+    writer->set_value("split.no", {GgufType::kUint16, part});
+    writer->set_value("split.count", {GgufType::kUint16, uint64_t{2}});
+    writer->set_int32("split.tensors.count", 2);
+    writer->add_tensor("t" + std::to_string(part), QuantType::kF32, {1});
+    const float value = 1;
+    ASSERT_TRUE(writer->begin_data().has_value());
+    ASSERT_TRUE(writer->write(std::as_bytes(std::span(&value, 1))).has_value());
+    ASSERT_TRUE(writer->finish().has_value());
+  }
+  const GgufFile split = open(path("m-00001-of-00002.gguf"));
+  fs::create_hard_link(path("m-00002-of-00002.gguf"), path("s.gguf.partial"));
+  EXPECT_NE(message(split, nullptr, path("s.gguf")).find("both IN and OUT.partial"),
+            std::string::npos);
+  EXPECT_EQ(message(split, nullptr, path("other.gguf")), "");
+
+  const std::map<std::string, InputSums> sums = {
+      {"t0", {.in_dim = 1, .squares = {2.0F}, .counts = {4}}}};
+  ASSERT_TRUE(write_importance(path("m.imatrix.partial"), sums, {}).has_value());
+  const auto importance = ImportanceMatrix::open(path("m.imatrix.partial"));
+  ASSERT_TRUE(importance.has_value());
+  EXPECT_NE(message(split, &*importance, path("m.imatrix"))
+                .find("both the importance matrix and OUT.partial"),
+            std::string::npos);
+  EXPECT_EQ(message(split, &*importance, path("other.gguf")), "");
+
+  const fs::path folder = path("llama");
+  fs::copy(std::string(MINKE_SOURCE_DIR) + "/tests/golden/hf/llama", folder);
+  fs::rename(folder / "model.safetensors", path("blob.partial"));
+  fs::create_symlink(path("blob.partial"), folder / "model.safetensors");
+  const GgufFile model = open(folder);
+  EXPECT_NE(message(model, nullptr, path("blob")).find("both IN and OUT.partial"),
+            std::string::npos);
+  EXPECT_NE(message(model, nullptr, folder / "config.json").find("both IN and OUT;"),
+            std::string::npos);
+  EXPECT_EQ(message(model, nullptr, folder / "out.gguf"), "");
+}
+
+TEST_F(QuantizeTest, InTheFolderThatIsReadARunGoesOnToo) {
+  const fs::path folder = path("llama");
+  fs::copy(std::string(MINKE_SOURCE_DIR) + "/tests/golden/hf/llama", folder);
+  uint64_t resumed = 0;
+  ASSERT_TRUE(store(folder, "Q4_0", folder / "out.gguf", 2, 3).has_value());
+  ASSERT_TRUE(store(folder, "Q4_0", folder / "out.gguf", 2, 1000, &resumed).has_value());
+  EXPECT_GT(resumed, 0u);
+}
+
+TEST_F(QuantizeTest, AFileOfSomebodyElseIsLeftAlone) {
+  const std::string from = synth("tiny-qwen2", "F16");
+  const auto refused = [&](const char* name) {
+    std::ofstream(path(name)) << "mine";
+    const auto end = store(from, "Q4_0", path("out.gguf"));
+    ASSERT_FALSE(end.has_value());
+    EXPECT_NE(end.error().message.find(path(name) + " is there, and not from an earlier run"),
+              std::string::npos)
+        << end.error().message;
+    EXPECT_EQ(read_all(path(name)), "mine");
+    EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()), 2);
+    fs::remove(path(name));
+  };
+  refused("out.gguf.partial");
+  refused("out.gguf.partial.state");
+}
+
+// Without this the command could not be given again after a crash in the first seconds.
+TEST_F(QuantizeTest, ARunThatIsKilledAtOnceHasAState) {
+  const std::string from = synth("tiny-qwen2", "F16");
+  const GgufFile file = open(from);
+  ThreadPool pool(2);
+  const auto copy_once = [&](const QuantizeProgress&) {
+    for (const char* end : {".partial", ".partial.state"}) {
+      fs::copy_file(path("out.gguf") + end, path("copy.gguf") + end,
+                    fs::copy_options::overwrite_existing);
+    }
+    return true;
+  };
+  ASSERT_TRUE(
+      quantize(file, plan(file, request("Q4_0")), nullptr, path("out.gguf"), pool, copy_once)
+          .has_value());
+  ASSERT_TRUE(store(from, "Q4_0", path("copy.gguf")).has_value());
+  EXPECT_EQ(read_all(path("copy.gguf")), read_all(path("out.gguf")));
+}
+
+TEST_F(QuantizeTest, AFaultLeavesWhatIsSafelyOnTheDisk) {
+  const std::string from = synth("tiny-qwen2", "F16");
+  ASSERT_TRUE(store(from, "Q4_0", path("whole.gguf")).has_value());
+  ASSERT_TRUE(store(from, "Q4_0", path("out.gguf"), 2, 4).has_value());
+  // The file is damaged where the run has not been yet, and mended.
+  const uint64_t offset = open(from).find("output.weight")->offset;
+  const auto written = fs::last_write_time(from);
+  const std::string sound = read_all(from).substr(offset, 2);
+  const auto poke = [&](const std::string& bytes) {
+    std::fstream(from, std::ios::in | std::ios::out | std::ios::binary)
+        .seekp(static_cast<int64_t>(offset))
+        .write(bytes.data(), 2);
+    fs::last_write_time(from, written);
+  };
+  poke("\x01\x7e");
+  const auto end = store(from, "Q4_0", path("out.gguf"));
+  ASSERT_FALSE(end.has_value());
+  EXPECT_NE(end.error().message.find("'output.weight' holds a number that is not finite"),
+            std::string::npos)
+      << end.error().message;
+  EXPECT_NE(end.error().message.find("out.gguf.partial is kept, and the same command goes on"),
+            std::string::npos)
+      << end.error().message;
+  poke(sound);
+  uint64_t resumed = 0;
+  ASSERT_TRUE(store(from, "Q4_0", path("out.gguf"), 2, 1000, &resumed).has_value());
+  EXPECT_GT(resumed, 0u);
+  EXPECT_EQ(read_all(path("out.gguf")), read_all(path("whole.gguf")));
+}
+
+TEST_F(QuantizeTest, AFullDiskCostsNoOtherCommandItsWork) {
+  const std::string from = synth("tiny-qwen2", "F16");
+  const GgufFile file = open(from);
+  ThreadPool pool(2);
+  const auto huge = [&](uint64_t bytes) {
+    QuantizePlan how = plan(file, request("Q4_1"));
+    how.bytes_total = bytes;
+    return quantize(file, how, nullptr, path("out.gguf"), pool,
+                    [](const QuantizeProgress&) { return false; });
+  };
+  // Nothing was there: nothing is left.
+  EXPECT_FALSE(huge(uint64_t{1} << 60).has_value());
+  EXPECT_FALSE(fs::exists(path("out.gguf.partial")));
+  ASSERT_TRUE(store(from, "Q4_0", path("out.gguf"), 2, 6).has_value());
+  const std::string partial = read_all(path("out.gguf.partial"));
+  EXPECT_FALSE(huge(uint64_t{1} << 60).has_value());
+  EXPECT_EQ(read_all(path("out.gguf.partial")), partial);
+  uint64_t resumed = 0;
+  ASSERT_TRUE(store(from, "Q4_0", path("out.gguf"), 2, 1, &resumed).has_value());
+  EXPECT_GT(resumed, 0u);
+  // What an earlier run has taken is room for this one: a file with a hole, larger than the disk.
+  constexpr uint64_t kLarge = uint64_t{1} << 43;
+  EXPECT_FALSE(huge(kLarge).has_value());
+  fs::resize_file(path("out.gguf.partial"), kLarge);
+  const auto begun = huge(kLarge);
+  EXPECT_TRUE(begun.has_value()) << begun.error().message;
+}
+
+TEST_F(QuantizeTest, AnImportanceMatrixIsCheckedBeforeAnythingIsWritten) {
+  const GgufFile file = open(synth("tiny-qwen2", "F16"));
+  const auto planned = [&](int64_t width, float square) {
+    const std::map<std::string, InputSums> sums = {
+        {"output.weight",
+         {.in_dim = width,
+          .squares = std::vector<float>(static_cast<size_t>(width), square),
+          .counts = {4}}}};
+    EXPECT_TRUE(write_importance(path("imatrix"), sums, {}).has_value());
+    const auto importance = ImportanceMatrix::open(path("imatrix"));
+    QuantizeRequest how = request("Q4_0");
+    how.importance = &*importance;
+    return plan_quantize(file, how);
+  };
+  const int64_t width = file.find("output.weight")->shape.back();
+  const auto other_model = planned(width + 1, 1.0F);
+  ASSERT_FALSE(other_model.has_value());
+  EXPECT_NE(other_model.error().message.find("another model"), std::string::npos);
+  const auto no_square = planned(width, -1.0F);
+  ASSERT_FALSE(no_square.has_value());
+  EXPECT_NE(no_square.error().message.find("at least 0"), std::string::npos);
+  const auto good = planned(width, 1.0F);
+  ASSERT_TRUE(good.has_value());
+  for (const PlannedTensor& tensor : good->tensors) {
+    EXPECT_EQ(tensor.unmeasured, tensor.type == QuantType::kQ4_0) << tensor.source->name;
+  }
 }
 
 TEST_F(QuantizeTest, TwoAtOnceAreToldApart) {
