@@ -36,7 +36,8 @@ std::string_view appearance(std::span<const std::byte> bytes) {
     return "a GGML file of before August 2023; convert it again";
   }
   if (head.starts_with("\x1f\x8b")) return "a gzip archive; unpack it first";
-  if (head.size() > 9 && head[8] == '{') return "a safetensors file; convert it to GGUF first";
+  if (head.size() > 9 && head[8] == '{')
+    return "a safetensors file; give the folder that it lies in";
   const size_t start = head.find_first_not_of(" \t\r\n");
   if (start != std::string_view::npos && head[start] == '<') {
     return "a web page; the download went wrong";

@@ -230,7 +230,7 @@ TEST(GgufHostile, SaysWhatOtherFilesLookLike) {
   EXPECT_THAT(error(""), HasSubstr("the file is empty"));
   EXPECT_THAT(error("PK\x03\x04zip"), HasSubstr("a zip archive"));
   EXPECT_THAT(error(std::string_view("\x40\0\0\0\0\0\0\0{\"a\":1}", 15)),
-              HasSubstr("a safetensors file"));
+              HasSubstr("a safetensors file; give the folder that it lies in"));
   EXPECT_THAT(error("<!DOCTYPE html><html>"), HasSubstr("a web page"));
   EXPECT_THAT(error("version https://git-lfs.github.com/spec/v1"), HasSubstr("Git LFS pointer"));
   EXPECT_THAT(error("{\"error\": 404}"), HasSubstr("JSON"));

@@ -23,6 +23,8 @@ namespace {
 
 using Json = nlohmann::json;
 
+constexpr int64_t kScaleBlock = 128;  // FP8's: a scale for so many rows and columns
+
 // --- config.json
 // -----------------------------------------------------------------------------------
 
@@ -36,8 +38,7 @@ class Config {
     const int64_t value =
         has(key) && json_[key].is_number_integer() ? json_[key].get<int64_t>() : -1;
     if (value < low || value > high) {
-      return fail(fmt::format("{}: '{}' is {}, expected a whole number from {} to {}", path_, key,
-                              has(key) ? json_[key].dump().substr(0, 60) : "missing", low, high));
+      return wrong(key, fmt::format("a whole number from {} to {}", low, high));
     }
     return value;
   }
@@ -47,16 +48,25 @@ class Config {
   }
   Result<double> number_or(const char* key, double fallback) const {
     if (!has(key)) return fallback;
-    if (!json_[key].is_number()) {
-      return fail(fmt::format("{}: '{}' is {}, expected a number", path_, key,
-                              json_[key].dump().substr(0, 60)));
-    }
+    if (!json_[key].is_number()) return wrong(key, "a number");
     return json_[key].get<double>();
+  }
+  // Where the key is there, its value must be one of `allowed`.
+  Status expect(const char* key, std::initializer_list<Json> allowed) const {
+    if (!has(key) || std::ranges::find(allowed, json_[key]) != allowed.end()) return {};
+    std::string known;
+    for (const Json& one : allowed) known += (known.empty() ? "" : " or ") + one.dump();
+    return wrong(key, known);
+  }
+  std::unexpected<Error> wrong(const char* key, std::string_view expected) const {
+    return fail(fmt::format("{}: '{}' is {}, expected {}", path_, key,
+                            has(key) ? json_[key].dump().substr(0, 60) : "missing", expected));
   }
   bool flag(const char* key) const { return has(key) && json_[key] == true; }
   std::string text(const char* key) const {
     return has(key) && json_[key].is_string() ? json_[key].get<std::string>() : std::string();
   }
+  const Json& value(const char* key) const { return json_[key]; }  // of a key that is there
   // An object inside; empty when there is none.
   Config inner(const char* key) const {
     static const Json nothing = Json::object();
@@ -79,13 +89,17 @@ constexpr Family kFamilies[] = {{"llama", "llama"},           {"qwen2", "qwen2"}
 
 // What the rest needs to know of the model.
 struct Facts {
+  std::string config_path;
   std::string architecture;
   int64_t layers = 0;
   int64_t mtp_layers = 0;  // behind those
   int64_t heads = 0, kv_heads = 0, head_dim = 0;
   int64_t experts = 0;
+  int64_t dense_layers = 0;  // before the first with experts
   int64_t vocab_size = 0;
   bool tied = false;
+  bool qkv_bias = false, attn_output_bias = false;
+  bool router_bias = false;  // a correction added to the experts' scores before the choice
   double rope_base = 10000.0;
   std::optional<Llama3Scaling> llama3;
 };
@@ -170,20 +184,38 @@ Status write_mixture(const Config& config, Keys& keys, Facts& facts) {
   keys.set("expert_used_count", used);
   keys.set("expert_feed_forward_length", width);
   keys.set_flag("expert_weights_norm", config.flag("norm_topk_prob"));
-  if (qwen) return {};
+  if (qwen) {
+    MINKE_TRY(config.expect("decoder_sparse_step", {1}));
+    return config.expect("mlp_only_layers", {Json::array()});
+  }
   MINKE_ASSIGN(const int64_t shared, config.count_or("n_shared_experts", 0, 0, 1 << 10));
-  MINKE_ASSIGN(const int64_t dense, config.count_or("first_k_dense_replace", 0, 0, facts.layers));
-  MINKE_ASSIGN(const int64_t groups, config.count_or("n_group", 1, 1, facts.experts));
-  MINKE_ASSIGN(const int64_t groups_used, config.count_or("topk_group", 1, 1, groups));
+  MINKE_ASSIGN(facts.dense_layers, config.count_or("first_k_dense_replace", 0, 0, facts.layers));
+  MINKE_ASSIGN(int64_t groups, config.count_or("n_group", 1, 1, facts.experts));
+  MINKE_ASSIGN(int64_t groups_used, config.count_or("topk_group", 1, 1, groups));
   MINKE_ASSIGN(const double scale, config.number_or("routed_scaling_factor", 1.0));
   const bool v3 = config.text("model_type") == "deepseek_v3";
+  MINKE_TRY(config.expect("moe_layer_freq", {1}));
+  MINKE_TRY(config.expect("scoring_func", {"softmax", "sigmoid"}));
+  MINKE_TRY(config.expect("topk_method", {"greedy", "group_limited_greedy", "noaux_tc"}));
   const std::string scoring = config.text("scoring_func");
+  const bool sigmoid = scoring == "sigmoid" || (scoring.empty() && v3);
+  const std::string method = config.has("topk_method") ? config.text("topk_method")
+                             : v3                      ? "noaux_tc"
+                                                       : "greedy";
+  if (method == "greedy") groups = groups_used = 1;
+  facts.router_bias = sigmoid || method == "noaux_tc";
+  // A group counts by its best two scores with sigmoids, and by its best with softmax.
+  if (groups > 1 && sigmoid != (method == "noaux_tc")) {
+    return config.wrong("topk_method", sigmoid
+                                           ? "\"noaux_tc\" with sigmoid for scores"
+                                           : "\"group_limited_greedy\" with softmax for scores");
+  }
   keys.set("expert_shared_count", shared);
-  keys.set("leading_dense_block_count", dense);
+  keys.set("leading_dense_block_count", facts.dense_layers);
   keys.set("expert_group_count", groups);
   keys.set("expert_group_used_count", groups_used);
   keys.set("expert_weights_scale", scale);
-  keys.set("expert_gating_func", int64_t{scoring == "sigmoid" || (scoring.empty() && v3) ? 2 : 1});
+  keys.set("expert_gating_func", int64_t{sigmoid ? 2 : 1});
   return {};
 }
 
@@ -199,6 +231,60 @@ Status write_latent(const Config& config, Keys& keys, Facts& facts) {
   keys.set("attention.value_length", value);
   keys.set("rope.dimension_count", rope);
   facts.head_dim = rope;
+  return {};
+}
+
+// Attention here sees all that came before.
+Status check_attends_to_all(const Config& config, const Facts& facts) {
+  if (config.has("layer_types")) {
+    for (const Json& type : config.value("layer_types")) {
+      if (type == "full_attention") continue;
+      return config.wrong("layer_types", fmt::format("\"full_attention\" in every layer, found {}",
+                                                     type.dump().substr(0, 60)));
+    }
+  }
+  if (!config.flag("use_sliding_window")) return {};
+  // Qwen's dense models let only those from max_window_layers on have windows; newer folders say
+  // the same by layer_types.
+  if (facts.architecture != "qwen3moe") {
+    if (config.has("layer_types")) return {};
+    MINKE_ASSIGN(const int64_t whole, config.count_or("max_window_layers", 0, 0, 1 << 20));
+    if (whole >= facts.layers) return {};
+  }
+  return config.wrong("use_sliding_window", "false: minke has no sliding windows");
+}
+
+// What the families' code can be told to compute, and minke's does not.
+Status check_known(const Config& config, Facts& facts) {
+  MINKE_TRY(config.expect("hidden_act", {"silu", "swish"}));
+  MINKE_TRY(config.expect("mlp_bias", {false}));
+  if (facts.architecture == "deepseek2") {
+    MINKE_TRY(config.expect("attention_bias", {false}));
+    MINKE_TRY(config.expect("rope_interleave", {true}));
+  } else {
+    const bool qwen2 = facts.architecture == "qwen2";  // whatever its config.json says of biases
+    facts.attn_output_bias = !qwen2 && config.flag("attention_bias");
+    facts.qkv_bias = qwen2 || facts.attn_output_bias;
+  }
+  return check_attends_to_all(config, facts);
+}
+
+// Weights of few bits come in many ways; one of them is known.
+Status check_quantisation(const Config& config) {
+  constexpr std::string_view kKnown =
+      "a folder with weights in BF16, F16 or F32, or in FP8 with scales of blocks of 128 x 128 "
+      "(quant_method \"fp8\", fmt \"e4m3\", weight_block_size [128,128])";
+  if (!config.has("quantization_config")) return {};
+  if (!config.value("quantization_config").is_object()) {
+    return config.wrong("quantization_config", kKnown);
+  }
+  const Config how = config.inner("quantization_config");
+  if (how.text("quant_method") != "fp8") return how.wrong("quant_method", kKnown);
+  if (how.has("fmt") && how.text("fmt") != "e4m3") return how.wrong("fmt", kKnown);
+  if (!how.has("weight_block_size") ||
+      how.value("weight_block_size") != Json::array({kScaleBlock, kScaleBlock})) {
+    return how.wrong("weight_block_size", kKnown);
+  }
   return {};
 }
 
@@ -226,11 +312,13 @@ Result<Facts> write_config(const Config& config, const std::string& name, const 
         fmt::format("{}: the model_type is '{}'; minke knows {}", config.path(), type, known));
   }
   Facts facts;
+  facts.config_path = config.path();
   facts.architecture = family->architecture;
   writer.set_text("general.architecture", facts.architecture);
   writer.set_text("general.name", name);
   Keys keys(writer, facts.architecture);
   MINKE_ASSIGN(facts.layers, config.count("num_hidden_layers", 1, 1000));
+  MINKE_TRY(check_known(config, facts));
   MINKE_ASSIGN(const int64_t dim, config.count("hidden_size", 1, 1 << 20));
   MINKE_ASSIGN(facts.heads, config.count("num_attention_heads", 1, 1 << 14));
   MINKE_ASSIGN(facts.kv_heads, config.count_or("num_key_value_heads", facts.heads, 1, facts.heads));
@@ -305,8 +393,6 @@ Status write_tokenizer(const std::string& folder, const Config& generation, cons
 
 // --- Tensors
 // ---------------------------------------------------------------------------------------
-
-constexpr int64_t kScaleBlock = 128;  // FP8's: a scale for so many rows and columns
 
 float fp8_value(std::byte code) {
   const auto bits = static_cast<unsigned>(code);
@@ -492,6 +578,7 @@ class Tensors {
       : folder_(folder), facts_(facts), files_(files) {}
 
   Result<std::map<std::string, Target>> all() {
+    MINKE_TRY(check_present());
     for (const auto& [name, tensor] : files_.tensors()) MINKE_TRY(add(name, tensor));
     for (auto& [name, experts] : stacks_) MINKE_TRY(add_stack(name, experts));
     if (facts_.llama3) {
@@ -505,6 +592,31 @@ class Tensors {
  private:
   std::unexpected<Error> wrong(const std::string& name, std::string_view what) const {
     return fail(fmt::format("{}: tensor '{}' {}", folder_, name.substr(0, 200), what));
+  }
+
+  // Those without which a model would still open, as another one.
+  Status check_present() const {
+    const auto need = [&](const std::string& name, std::string_view why) -> Status {
+      if (files_.find(name) != nullptr) return {};
+      return wrong(name, fmt::format("is missing, expected by {} ({})", facts_.config_path, why));
+    };
+    if (!facts_.tied) {
+      MINKE_TRY(need("lm_head.weight", "'tie_word_embeddings' is not true"));
+    }
+    for (int64_t layer = 0; layer < facts_.layers + facts_.mtp_layers; ++layer) {
+      const std::string block = fmt::format("model.layers.{}.", layer);
+      for (const char* part : {"q", "k", "v", "o"}) {
+        if (!(*part == 'o' ? facts_.attn_output_bias : facts_.qkv_bias)) continue;
+        MINKE_TRY(need(fmt::format("{}self_attn.{}_proj.bias", block, part),
+                       facts_.attn_output_bias ? "'attention_bias' is true"
+                                               : "'model_type' is qwen2, which has it"));
+      }
+      if (facts_.router_bias && layer >= facts_.dense_layers) {
+        MINKE_TRY(
+            need(block + "mlp.gate.e_score_correction_bias", "it corrects the choice of experts"));
+      }
+    }
+    return {};
   }
 
   Result<Source> source_of(const std::string& name, const Safetensor& tensor) const {
@@ -524,7 +636,13 @@ class Tensors {
 
   Status add(const std::string& name, const Safetensor& tensor) {
     if (name.ends_with("_scale_inv") || name.ends_with("rotary_emb.inv_freq")) return {};
-    if (name == "model.embed_tokens.weight") return put("token_embd.weight", name, tensor);
+    if (name == "model.embed_tokens.weight") {
+      if (tensor.shape.rank() == 2 && tensor.shape[0] != facts_.vocab_size) {
+        return fail(fmt::format("{}: 'vocab_size' is {}, expected {}, the rows of tensor '{}'",
+                                facts_.config_path, facts_.vocab_size, tensor.shape[0], name));
+      }
+      return put("token_embd.weight", name, tensor);
+    }
     if (name == "model.norm.weight") return put("output_norm.weight", name, tensor);
     if (name == "lm_head.weight")
       return facts_.tied ? Status() : put("output.weight", name, tensor);
@@ -533,7 +651,12 @@ class Tensors {
     rest.remove_prefix(std::string_view("model.layers.").size());
     const int64_t layer = take_number(rest);
     if (layer < 0) return wrong(name, "has no place in this model");
-    if (layer >= facts_.layers + facts_.mtp_layers) return {};  // counted by no one
+    const int64_t layers = facts_.layers + facts_.mtp_layers;
+    if (layer >= layers) {
+      return wrong(name, fmt::format("is of layer {}, expected layers 0 to {} by {} "
+                                     "('num_hidden_layers' is {})",
+                                     layer, layers - 1, facts_.config_path, facts_.layers));
+    }
     if (rest.starts_with("mlp.experts.")) {
       rest.remove_prefix(std::string_view("mlp.experts.").size());
       const int64_t expert = take_number(rest);
@@ -636,6 +759,7 @@ Result<GgufFile> open_hf_folder(const std::string& folder) {
   if (std::filesystem::exists(generation_path)) {
     MINKE_ASSIGN(generation, read_json_object(generation_path));
   }
+  MINKE_TRY(check_quantisation(Config(config, config_path)));
   GgufWriter writer = GgufWriter::without_file();
   // Sources point into the files, which the result keeps: see below.
   MINKE_ASSIGN(Safetensors opened, Safetensors::open_folder(folder));

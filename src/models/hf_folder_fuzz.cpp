@@ -37,15 +37,23 @@ struct Folder {
     std::filesystem::create_directories(path);
     std::string header = R"({"__metadata__":{"format":"pt"})";
     int offset = 0;
+    const auto add = [&](const std::string& name, int rows) {
+      const int end = offset + 16 * rows;
+      header += ",\"" + name + R"(":{"dtype":"F32","shape":[)" + std::to_string(rows) +
+                R"(,4],"data_offsets":[)" + std::to_string(offset) + "," + std::to_string(end) +
+                "]}";
+      offset = end;
+    };
+    add("model.embed_tokens.weight", 27);  // the corpus's vocab_size
     for (const char* name :
-         {"model.embed_tokens", "model.norm", "lm_head", "model.layers.0.input_layernorm",
+         {"model.norm", "lm_head", "model.layers.0.input_layernorm",
           "model.layers.0.self_attn.q_proj", "model.layers.0.self_attn.kv_b_proj",
           "model.layers.0.mlp.gate", "model.layers.0.mlp.experts.0.gate_proj",
           "model.layers.0.mlp.experts.1.gate_proj"}) {
-      header += ",\"" + std::string(name) + R"(.weight":{"dtype":"F32","shape":[4,4],)" +
-                R"("data_offsets":[)" + std::to_string(offset) + "," + std::to_string(offset + 64) +
-                "]}";
-      offset += 64;
+      add(std::string(name) + ".weight", 4);
+    }
+    for (const char* layer : {"0", "1"}) {
+      add("model.layers." + std::string(layer) + ".mlp.gate.e_score_correction_bias", 4);
     }
     header += "}";
     std::string file;

@@ -6,6 +6,7 @@
 
 #include "io/json_file.h"
 #include "io/mmap.h"
+#include "text/pre_tokenizer.h"
 
 namespace minke {
 namespace {
@@ -18,6 +19,13 @@ const Json& member(const Json& object, const char* key) {
   static const Json nothing;
   const auto found = object.is_object() ? object.find(key) : object.end();
   return found != object.end() ? *found : nothing;
+}
+
+// A list; empty when there is none.
+Result<const Json*> list_of(const std::string& path, const Json& object, const char* key) {
+  const Json& list = member(object, key);
+  if (list.is_null() || list.is_array()) return &list;
+  return fail(fmt::format("{}: '{}' is {}, expected a list", path, key, list.dump().substr(0, 60)));
 }
 
 std::string text_of(const Json& value) {
@@ -56,6 +64,21 @@ std::string pre_tokenizer_name(const Splits& splits) {
   return "";
 }
 
+// Text goes into NFC first or stays as it is; whether it does is the pre-tokenizer's here.
+Status check_normalizer(const std::string& path, const Json& step, const PreTokenizer& pre) {
+  if (step.is_null()) return {};
+  const std::string type = text_of(member(step, "type"));
+  if (type == "Sequence") {
+    MINKE_ASSIGN(const Json* parts, list_of(path, step, "normalizers"));
+    for (const Json& part : *parts) MINKE_TRY(check_normalizer(path, part, pre));
+    return {};
+  }
+  if (type == "NFC" && pre.normalizes_nfc) return {};
+  return fail(fmt::format("{}: a 'normalizer' is {}, expected none{} with the pre-tokenizer {}",
+                          path, step.dump().substr(0, 100), pre.normalizes_nfc ? " or NFC" : "",
+                          pre.name));
+}
+
 Status place(const std::string& path, const std::string& token, const Json& id, TokenType type,
              TokenizerSpec& spec) {
   const int64_t at = id.is_number_integer() ? id.get<int64_t>() : -1;
@@ -68,6 +91,11 @@ Status place(const std::string& path, const std::string& token, const Json& id, 
     spec.tokens.resize(index + 1);
     spec.types.resize(index + 1, static_cast<int32_t>(TokenType::kUnused));
   }
+  const bool taken = spec.types[index] != static_cast<int32_t>(TokenType::kUnused);
+  if (taken && spec.tokens[index] != token) {  // special ones are often in both lists
+    return fail(fmt::format("{}: the tokens '{}' and '{}' both have the id {}, expected one", path,
+                            spec.tokens[index].substr(0, 60), token.substr(0, 60), at));
+  }
   spec.tokens[index] = token;
   spec.types[index] = static_cast<int32_t>(type);
   return {};
@@ -76,19 +104,25 @@ Status place(const std::string& path, const std::string& token, const Json& id, 
 Status read_vocabulary(const std::string& path, const Json& json, TokenizerSpec& spec) {
   const Json& model = member(json, "model");
   const Json& vocabulary = member(model, "vocab");
-  if (text_of(member(model, "type")) != "BPE" || !vocabulary.is_object()) {
+  if (text_of(member(model, "type")) != "BPE") {
     return fail(fmt::format("{}: the tokenizer is of type '{}', expected byte-pair encoding (BPE)",
                             path, text_of(member(model, "type"))));
+  }
+  if (!vocabulary.is_object()) {
+    return fail(fmt::format("{}: 'model' has {} 'vocab', expected an object of tokens and ids",
+                            path, vocabulary.is_null() ? "no" : "a malformed"));
   }
   for (const auto& [token, id] : vocabulary.items()) {
     MINKE_TRY(place(path, token, id, TokenType::kNormal, spec));
   }
-  for (const Json& added : member(json, "added_tokens")) {
+  MINKE_ASSIGN(const Json* added_tokens, list_of(path, json, "added_tokens"));
+  for (const Json& added : *added_tokens) {
     const bool special = member(added, "special") == true;
     MINKE_TRY(place(path, text_of(member(added, "content")), member(added, "id"),
                     special ? TokenType::kControl : TokenType::kUserDefined, spec));
   }
-  for (const Json& merge : member(model, "merges")) {
+  MINKE_ASSIGN(const Json* merges, list_of(path, model, "merges"));
+  for (const Json& merge : *merges) {
     // "left right", or since 2024 ["left", "right"].
     if (merge.is_string()) {
       spec.merges.push_back(merge.get<std::string>());
@@ -134,6 +168,8 @@ Result<TokenizerSpec> read_hf_tokenizer(const std::string& folder, int64_t vocab
                             path,
                             splits.patterns.empty() ? "nothing" : splits.patterns.substr(0, 100)));
   }
+  MINKE_ASSIGN(const PreTokenizer* pre, find_pre_tokenizer(spec.pre));
+  MINKE_TRY(check_normalizer(path, member(json, "normalizer"), *pre));
   MINKE_TRY(read_vocabulary(path, json, spec));
   if (vocab_size > 0 && static_cast<int64_t>(spec.tokens.size()) > vocab_size) {
     return fail(fmt::format("{}: has {} tokens, and the model an output of {}", path,
