@@ -474,6 +474,7 @@ struct Target {
 int64_t source_row(const Target& target, int64_t rows, int64_t row) {
   if (target.permuted_heads == 0) return row;
   const int64_t head_dim = rows / target.permuted_heads;
+  CHECK(head_dim > 0);  // rows are a multiple of twice the heads (Tensors)
   const int64_t within = row % head_dim;
   return row - within + within / 2 + within % 2 * (head_dim / 2);
 }
