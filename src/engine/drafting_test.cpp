@@ -67,17 +67,7 @@ TEST_P(Drafting, EveryScheduleGivesTheSameBits) {
     expect_as_plain(threads, ask, want, "with 3 threads");
 
     Rig crowded(model, setup({.prefill_chunk = 64}));
-    std::vector<std::future<Outcome>> others;
-    for (unsigned i = 0; i < 9; ++i) {
-      if (i == 5) others.push_back(submit(crowded, ask));
-      others.push_back(submit(crowded, {.prompt = prompt_of(crowded, 30 + 17 * i, 50 + i),
-                                        .temperature = 1.0,
-                                        .speculate = i % 2 == 0}));
-    }
-    expect_same(others[5].get(), want, "among nine others");
-    for (auto& other : others) {
-      if (other.valid()) other.wait();
-    }
+    expect_same(run_among_nine_others(crowded, ask), want, "among nine others");
 
     Rig starved(model, setup({.pages = 5}));
     std::vector<std::future<Outcome>> rivals;

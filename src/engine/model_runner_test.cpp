@@ -39,17 +39,7 @@ TEST_P(TinyModel, EveryScheduleGivesTheSameBits) {
     expect_same(run(speculating, guessing), want, "with speculation");
 
     Rig crowded(GetParam(), {.prefill_chunk = 64});
-    std::vector<std::future<Outcome>> others;
-    for (unsigned i = 0; i < 9; ++i) {
-      if (i == 5) others.push_back(submit(crowded, ask));
-      others.push_back(submit(crowded, {.prompt = prompt_of(crowded, 30 + 17 * i, 50 + i),
-                                        .temperature = 1.0,
-                                        .speculate = i % 2 == 0}));
-    }
-    expect_same(others[5].get(), want, "among nine others");
-    for (auto& other : others) {
-      if (other.valid()) other.wait();
-    }
+    expect_same(run_among_nine_others(crowded, ask), want, "among nine others");
 
     // 140 tokens each of six sequences in five pages: they are put back and read again.
     Rig starved(GetParam(), {.pages = 5});

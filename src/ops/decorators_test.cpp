@@ -8,6 +8,7 @@
 #include "core/random.h"
 #include "kernels/kv_store.h"
 #include "ops/cpu_ops.h"
+#include "ops/decorator.h"
 #include "ops/shadow.h"
 #include "ops/traced.h"
 
@@ -62,17 +63,9 @@ struct Layer {
 };
 
 // An Ops with a fault: one bit of one result.
-class Faulty : public Ops {
+class Faulty final : public OpsDecorator {
  public:
-  explicit Faulty(Ops& inner) : inner_(inner) {}
-  void begin_step() override { inner_.begin_step(); }
-  Tensor empty(Shape shape) override { return inner_.empty(shape); }
-  Status prepare(Weight& weight, bool keep_rows) override {
-    return inner_.prepare(weight, keep_rows);
-  }
-  Tensor embed(std::span<const int32_t> tokens, const Weight& table) override {
-    return inner_.embed(tokens, table);
-  }
+  using OpsDecorator::OpsDecorator;
   Tensor linear(const Tensor& x, const Weight& w, const Weight& bias) override {
     Tensor y = inner_.linear(x, w, bias);
     if (w.name != "blk.12.bf16.weight") return y;
@@ -82,24 +75,6 @@ class Faulty : public Ops {
     std::memcpy(&y.row(3)[17], &bits, sizeof bits);
     return y;
   }
-  Tensor rms_norm(const Tensor& x, const Weight& w, float epsilon) override {
-    return inner_.rms_norm(x, w, epsilon);
-  }
-  Tensor rope(const Tensor& x, std::span<const int32_t> positions, const RopeSpec& spec) override {
-    return inner_.rope(x, positions, spec);
-  }
-  Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Batch& batch,
-                   KvStore& kv, int64_t layer, const AttentionSpec& spec) override {
-    return inner_.attention(q, k, v, batch, kv, layer, spec);
-  }
-  Tensor swiglu(const Tensor& gate, const Tensor& up) override { return inner_.swiglu(gate, up); }
-  Tensor add(const Tensor& a, const Tensor& b) override { return inner_.add(a, b); }
-  Tensor gather_rows(const Tensor& x, std::span<const int32_t> indices) override {
-    return inner_.gather_rows(x, indices);
-  }
-
- private:
-  Ops& inner_;
 };
 
 TEST(Shadow, EveryKernelSetEqualsTheReference) {

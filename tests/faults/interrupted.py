@@ -9,10 +9,7 @@ import socket
 import subprocess
 import sys
 
-
-def heed_interrupts():
-    """Whoever starts a script in the background has it ignore them, and so would the program."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+from interrupts import heed_interrupts
 
 
 def status_of(command, when=None):

@@ -11,10 +11,7 @@ import subprocess
 import sys
 import time
 
-
-def heed_interrupts():
-    """Whoever starts a script in the background has it ignore them, and so would the program."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+from interrupts import heed_interrupts
 
 
 def stop(command, number, beyond):
