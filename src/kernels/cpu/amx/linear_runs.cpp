@@ -2,6 +2,7 @@
 // run after the other, as the reference has it. Activations are tiles as they lie in QuantGroup.
 #include <algorithm>
 
+#include "kernels/cpu/amx/store_totals.h"
 #include "kernels/cpu/amx/tiles.h"
 #include "kernels/cpu/avx512/linear_quantised.h"
 
@@ -161,13 +162,7 @@ void multiply_panels(const LinearTask& task, int64_t begin, int64_t end, Scratch
     finish_rows<F>(before, scratch.sums[turn ^ 1], runs, 0, before.rows);
     at += group_bytes(F::kFormat, runs);
   }
-  // Row by row: the outputs of a row lie beside each other, those of a panel a page apart.
-  for (int64_t row = 0; row < task.rows; ++row) {
-    for (int64_t p = begin; p < end; ++p) {
-      const float* sums = totals + ((p - begin) * task.rows + row) * 16;
-      avx512::store_outputs(task, p, row, _mm512_load_ps(sums));
-    }
-  }
+  store_totals(task, begin, end, totals);
 }
 
 template <typename F>
