@@ -181,10 +181,23 @@ class LocalEngineImpl final : public LocalEngine {
   Result<Answer> complete_tokens(const std::vector<int32_t>& prompt,
                                  const SamplingOptions& sampling, const OnPiece& on_piece,
                                  const std::stop_token& cancel) override {
+    MINKE_ASSIGN(Question question, raw_question(prompt, sampling));
+    ChatTimeline timeline;
+    return ask_and_wait(std::move(question), on_piece, timeline, cancel);
+  }
+  Result<Question> chat_question(const std::vector<ChatTurn>& turns, const std::vector<Tool>& tools,
+                                 const SamplingOptions& sampling,
+                                 const ChatTimeline& before) const override;
+  Result<Question> raw_question(std::vector<int32_t> prompt,
+                                const SamplingOptions& sampling) const override {
+    MINKE_TRY(check_sampling(sampling));
     const bool is_inside =
         sampling.think_budget >= 0 && ends_inside_thinking(detokenize(prompt), thinking_style());
-    return answer(prompt, sampling, on_piece, {.starts_inside = is_inside}, cancel);
+    return Question{.prompt = {.text = {}, .tokens = std::move(prompt), .cuts = {}},
+                    .sampling = sampling,
+                    .reading = {.starts_inside = is_inside}};
   }
+  uint64_t ask(Question question, AnswerEvents events) override;
   uint64_t read_ahead(const std::vector<ChatTurn>& turns, const SamplingOptions& sampling,
                       const ChatTimeline& timeline) override;
   Result<std::vector<TokenScore>> score(std::vector<int32_t> tokens,
@@ -235,10 +248,11 @@ class LocalEngineImpl final : public LocalEngine {
   ThinkingStyle thinking_style() const {
     return parts_.chat_template ? parts_.chat_template->traits().thinking : ThinkingStyle();
   }
-  Result<Answer> answer(std::vector<int32_t> prompt, const SamplingOptions& sampling,
-                        const OnPiece& on_piece, AnswerTextOptions text_options,
-                        const std::stop_token& cancel);
-
+  struct Answering;
+  Result<std::shared_ptr<Answering>> prepare(Question question, AnswerEvents events);
+  LoopRequest request_of(const std::shared_ptr<Answering>& answering) const;
+  Result<Answer> ask_and_wait(Question question, const OnPiece& on_piece, ChatTimeline& timeline,
+                              const std::stop_token& cancel);
   Result<std::optional<FormedAnswer>> formed_answer(const SamplingOptions& sampling,
                                                     const AnswerTextOptions& text_options);
 
@@ -299,29 +313,28 @@ Result<RenderedChat> LocalEngineImpl::render(const std::vector<ChatTurn>& turns,
   return chat;
 }
 
-Result<Answer> LocalEngineImpl::answer(std::vector<int32_t> prompt, const SamplingOptions& sampling,
-                                       const OnPiece& on_piece, AnswerTextOptions text_options,
-                                       const std::stop_token& cancel) {
-  MINKE_TRY(check_sampling(sampling));
-  text_options.stop = sampling.stop;
-  text_options.style = thinking_style();
-  text_options.thinks_first = sampling.form.kind != AnswerForm::Kind::kAny;
-  MINKE_ASSIGN(std::optional<FormedAnswer> formed, formed_answer(sampling, text_options));
-  ThinkBudget budget(*parts_.tokenizer, sampling.think_budget, text_options.style,
-                     text_options.starts_inside, text_options.thinks_first);
-  AnswerText text(*parts_.tokenizer, std::move(text_options), on_piece);
-  LoopRequest request;
-  request.prompt = std::move(prompt);
-  request.sampling = sampling;
-  request.on_token = [&](const TokenEvent& event) {
-    budget.take(event.token);
-    if (formed) formed->take(event.token);
-    return text.take(event);
-  };
-  if (formed) request.allowed_tokens = [&formed] { return formed->allowed(); };
-  if (sampling.think_budget >= 0) request.forced_token = [&budget] { return budget.forced(); };
-  request.on_done = [&text](const Result<Completion>&) { text.finish(); };
-  MINKE_ASSIGN(Completion completion, parts_.loop->run(std::move(request), cancel));
+// An answer under way: what its tokens mean, and whom to tell. Made by whoever asks, then the
+// loop's thread's own.
+struct LocalEngineImpl::Answering {
+  Answering(const Tokenizer& tokenizer, Question asked, std::optional<FormedAnswer> form,
+            AnswerEvents told)
+      : question(std::move(asked)),
+        events(std::move(told)),
+        formed(std::move(form)),
+        budget(tokenizer, question.sampling.think_budget, question.reading.style,
+               question.reading.starts_inside, question.reading.thinks_first),
+        text(tokenizer, question.reading, events.on_piece) {}
+
+  Result<Answer> answer(Completion completion) const;
+
+  Question question;
+  AnswerEvents events;
+  std::optional<FormedAnswer> formed;
+  ThinkBudget budget;
+  AnswerText text;
+};
+
+Result<Answer> LocalEngineImpl::Answering::answer(Completion completion) const {
   completion.usage.reasoning_tokens = text.reasoning_tokens();
   if (completion.finish == FinishReason::kEndOfTurn && !text.calls().empty()) {
     completion.finish = FinishReason::kToolCalls;
@@ -336,6 +349,82 @@ Result<Answer> LocalEngineImpl::answer(std::vector<int32_t> prompt, const Sampli
                 .thinking_was_closed = budget.has_closed(),
                 .seed = completion.seed,
                 .usage = completion.usage};
+}
+
+Result<std::shared_ptr<LocalEngineImpl::Answering>> LocalEngineImpl::prepare(Question question,
+                                                                             AnswerEvents events) {
+  MINKE_TRY(check_sampling(question.sampling));
+  AnswerTextOptions& reading = question.reading;
+  reading.stop = question.sampling.stop;
+  reading.style = thinking_style();
+  reading.thinks_first = question.sampling.form.kind != AnswerForm::Kind::kAny;
+  MINKE_ASSIGN(std::optional<FormedAnswer> formed, formed_answer(question.sampling, reading));
+  return std::make_shared<Answering>(*parts_.tokenizer, std::move(question), std::move(formed),
+                                     std::move(events));
+}
+
+// What the loop is asked for an answer: it keeps the answering alive, and tells its end.
+LoopRequest LocalEngineImpl::request_of(const std::shared_ptr<Answering>& answering) const {
+  LoopRequest request;
+  request.prompt = answering->question.prompt.tokens;
+  request.sampling = answering->question.sampling;
+  request.stream = answering->question.stream;
+  request.on_token = [answering](const TokenEvent& event) {
+    if (answering->events.on_token) answering->events.on_token(event);
+    answering->budget.take(event.token);
+    if (answering->formed) answering->formed->take(event.token);
+    return answering->text.take(event);
+  };
+  if (answering->events.on_read) {
+    request.on_read = [answering](int64_t tokens) { answering->events.on_read(tokens); };
+  }
+  if (answering->formed) {
+    request.allowed_tokens = [answering] { return answering->formed->allowed(); };
+  }
+  if (answering->question.sampling.think_budget >= 0) {
+    request.forced_token = [answering] { return answering->budget.forced(); };
+  }
+  request.on_done = [this, answering](Result<Completion> completion) {
+    answering->text.finish();
+    ChatTimeline timeline = std::move(answering->question.prompt);
+    if (!completion) {
+      answering->events.on_done(std::unexpected(std::move(completion).error()),
+                                std::move(timeline));
+      return;
+    }
+    add_answer(*parts_.tokenizer, completion->tokens,
+               tool_markers(answering->question.reading.tools), timeline);
+    answering->events.on_done(answering->answer(*std::move(completion)), std::move(timeline));
+  };
+  return request;
+}
+
+uint64_t LocalEngineImpl::ask(Question question, AnswerEvents events) {
+  const auto on_done = events.on_done;
+  ChatTimeline prompt = question.prompt;
+  Result<std::shared_ptr<Answering>> answering = prepare(std::move(question), std::move(events));
+  if (!answering) {
+    on_done(std::unexpected(std::move(answering).error()), std::move(prompt));
+    return 0;
+  }
+  return submit(request_of(*answering));
+}
+
+// On an error and on the engine's own thread, which cannot wait, `timeline` is left as it is.
+Result<Answer> LocalEngineImpl::ask_and_wait(Question question, const OnPiece& on_piece,
+                                             ChatTimeline& timeline,
+                                             const std::stop_token& cancel) {
+  Result<Answer> given = fail("the engine was closed before it answered");
+  AnswerEvents events;
+  events.on_piece = on_piece;
+  events.on_done = [&given, &timeline](Result<Answer> answer, ChatTimeline behind) {
+    if (answer) timeline = std::move(behind);
+    given = std::move(answer);
+  };
+  MINKE_ASSIGN(const std::shared_ptr<Answering> answering,
+               prepare(std::move(question), std::move(events)));
+  MINKE_TRY(parts_.loop->run(request_of(answering), cancel));
+  return given;
 }
 
 // What holds the answer to its form; nothing where any will do.
@@ -353,28 +442,33 @@ Result<std::optional<FormedAnswer>> LocalEngineImpl::formed_answer(
   return FormedAnswer(*parts_.tokenizer, std::move(form), text_options.style, start);
 }
 
-Result<Answer> LocalEngineImpl::chat_on(const std::vector<ChatTurn>& turns,
-                                        const std::vector<Tool>& tools,
-                                        const SamplingOptions& sampling, const OnPiece& on_piece,
-                                        ChatTimeline& timeline, const std::stop_token& cancel) {
+Result<Question> LocalEngineImpl::chat_question(const std::vector<ChatTurn>& turns,
+                                                const std::vector<Tool>& tools,
+                                                const SamplingOptions& sampling,
+                                                const ChatTimeline& before) const {
+  MINKE_TRY(check_sampling(sampling));
   MINKE_ASSIGN(const RenderedChat chat, render(turns, tools, sampling.think));
-  const ToolFormat format = tool_format(turns, tools);
-  ChatTimeline next = chat_timeline(*parts_.tokenizer, chat, timeline);
-  if (next.tokens.empty()) {
+  Question question = {.prompt = chat_timeline(*parts_.tokenizer, chat, before),
+                       .sampling = sampling,
+                       .reading = {.split_thinking = splits_thinking_,
+                                   .starts_inside = chat.ends_inside_thinking,
+                                   .style = {},
+                                   .tools = tool_format(turns, tools),
+                                   .stop = {}}};
+  if (question.prompt.tokens.empty()) {
     return without_template(
         parts_.options.model,
         {.message = "its chat template makes an empty prompt of the conversation"});
   }
-  MINKE_ASSIGN(Answer given, answer(next.tokens, sampling, on_piece,
-                                    {.split_thinking = splits_thinking_,
-                                     .starts_inside = chat.ends_inside_thinking,
-                                     .style = {},
-                                     .tools = format,
-                                     .stop = {}},
-                                    cancel));
-  add_answer(*parts_.tokenizer, given.tokens, tool_markers(format), next);
-  timeline = std::move(next);
-  return given;
+  return question;
+}
+
+Result<Answer> LocalEngineImpl::chat_on(const std::vector<ChatTurn>& turns,
+                                        const std::vector<Tool>& tools,
+                                        const SamplingOptions& sampling, const OnPiece& on_piece,
+                                        ChatTimeline& timeline, const std::stop_token& cancel) {
+  MINKE_ASSIGN(Question question, chat_question(turns, tools, sampling, timeline));
+  return ask_and_wait(std::move(question), on_piece, timeline, cancel);
 }
 
 uint64_t LocalEngineImpl::read_ahead(const std::vector<ChatTurn>& turns,

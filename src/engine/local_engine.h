@@ -15,6 +15,8 @@
 #include <vector>
 
 #include "core/result.h"
+#include "engine/answer_text.h"
+#include "engine/chat_prompt.h"
 #include "engine/loop.h"
 #include "minke/engine.h"
 #include "models/model.h"
@@ -24,7 +26,6 @@ namespace minke {
 
 class ChatTemplate;
 class Tokenizer;
-struct ChatTimeline;
 
 // One position of a text that was scored: the token there, given all tokens before it.
 struct TokenScore {
@@ -40,6 +41,24 @@ struct ScoreOptions {
   // For evaluations of their own: the logits that predict the token at `position`, in ascending
   // order of positions. Runs on the engine's thread; the span is valid during the call only.
   std::function<void(int64_t position, std::span<const float> logits)> on_logits;
+};
+
+// A prompt that is ready to be asked. Plain value.
+struct Question {
+  ChatTimeline prompt;  // of raw text, its tokens alone
+  SamplingOptions sampling;
+  AnswerTextOptions reading;  // how the answer is told apart
+  uint64_t stream = 0;        // LoopRequest::stream
+};
+
+// What is told of a question that was asked, on the engine's thread (the refusal of one, on the
+// asker's); none may block, and any but on_done may be empty.
+struct AnswerEvents {
+  std::function<void(int64_t tokens)> on_read;      // so many of the prompt's are read
+  std::function<void(const TokenEvent&)> on_token;  // before the pieces that it completes
+  OnPiece on_piece;
+  // Once, last, whatever happens. The timeline is the prompt's with the answer behind it.
+  std::function<void(Result<Answer>, ChatTimeline)> on_done;
 };
 
 class LocalEngine : public Engine {
@@ -59,6 +78,18 @@ class LocalEngine : public Engine {
   // One entry for each position from options.first on. `tokens` may be as long as the context.
   virtual Result<std::vector<TokenScore>> score(std::vector<int32_t> tokens,
                                                 const ScoreOptions& options) = 0;
+
+  // What chat_on() asks: template rendered and tokenised on the calling thread, with the tokens of
+  // `before` as far as the turns agree with it.
+  virtual Result<Question> chat_question(const std::vector<ChatTurn>& turns,
+                                         const std::vector<Tool>& tools,
+                                         const SamplingOptions& sampling,
+                                         const ChatTimeline& before) const = 0;
+  // What complete_tokens() asks.
+  virtual Result<Question> raw_question(std::vector<int32_t> prompt,
+                                        const SamplingOptions& sampling) const = 0;
+  // Asks, and returns at once: the id, for cancel().
+  virtual uint64_t ask(Question question, AnswerEvents events) = 0;
 
   // The tokens a chat request reads: template rendered, special tokens of users' text left as text,
   // a beginning-of-sequence token once where the model wants one.

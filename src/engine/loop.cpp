@@ -376,8 +376,12 @@ bool Loop::take_token(Active& active, int64_t position, int32_t token) {
   const bool ends_turn = !active.request.ignore_end && ends_[static_cast<size_t>(token)];
   TokenVerdict verdict = TokenVerdict::kContinue;
   if (active.request.on_token) {
-    verdict =
-        active.request.on_token({.token = token, .position = position, .ends_turn = ends_turn});
+    TokenEvent event = {.token = token, .position = position, .ends_turn = ends_turn};
+    if (!completion.logprobs.empty()) {
+      event.logprob = &completion.logprobs.back();
+      event.top = &completion.top.back();
+    }
+    verdict = active.request.on_token(event);
   }
   if (ends_turn) {
     completion.finish = FinishReason::kEndOfTurn;
@@ -412,6 +416,9 @@ void Loop::handle(const PlannedSequence& planned, std::span<float> logits) {
   for (int64_t i = 0; i < sampled_from; ++i) hand_out(i);
   if (!planned.samples) {
     scheduler_.advance(planned, {});
+    if (active.request.on_read) {
+      active.request.on_read(std::min(scheduler_.computed(planned.id), active.prompt_size));
+    }
     if (active.positions_max == active.prompt_size &&
         scheduler_.computed(planned.id) == active.prompt_size) {
       finish(planned.id, FinishReason::kTokensMax);

@@ -49,6 +49,9 @@ struct TokenEvent {
   int32_t token = 0;
   int64_t position = 0;
   bool ends_turn = false;  // an end-of-generation token: no text
+  // What SamplingOptions::logprobs_top asked for, during the call only; null where it did not.
+  const TokenLogprob* logprob = nullptr;
+  const std::vector<TokenLogprob>* top = nullptr;
 };
 
 enum class TokenVerdict : uint8_t { kContinue, kStopString, kCancel };
@@ -70,6 +73,8 @@ struct LoopRequest {
   // guesses that failed. The span is valid during the call only. May be empty.
   std::function<void(int64_t position, std::span<const float> logits)> on_logits;
   std::function<TokenVerdict(const TokenEvent&)> on_token;  // may be empty
+  // Behind each step that read some of the prompt: so many of its tokens are read. May be empty.
+  std::function<void(int64_t tokens)> on_read;
   // What the next token has to be, whatever the logits say. Asked before each token of the answer,
   // when on_token has had all those before it, on which alone it may depend. May be empty.
   std::function<std::optional<int32_t>()> forced_token;
