@@ -23,7 +23,8 @@ USES = {
     "quantize": ["models"],
     "engine": ["models", "text"],
     "train": ["engine"],
-    "cli": ["train", "quantize"],
+    "server": ["engine"],
+    "cli": ["train", "quantize", "server"],
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<([^>]+)>)')
 X86_HEADER = re.compile(r"(?:^|/)(?:[a-z]*intrin|cpuid)\.h$")

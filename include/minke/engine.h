@@ -55,6 +55,9 @@ struct EngineOptions {
   // Budget for weights, cache and activations; 0: from what is free. Experts of a mixture that do
   // not fit are read from the file as they are needed: the same answers, later.
   uint64_t memory_bytes = 0;
+  // Tokens that the cache of keys and values holds at most, all sequences and cached prefixes
+  // together, as far as memory allows; 0: twice the longest sequence, and a little.
+  int64_t cache_tokens = 0;
   KvFormat kv = KvFormat::kBf16;
   int64_t prefill_chunk = 512;       // prompt tokens a forward pass takes at most
   int64_t batch_sequences_max = 64;  // sequences that run together; more requests wait
@@ -100,6 +103,9 @@ struct SamplingOptions {
   // closing is part of the answer and not counted.
   int64_t think_budget = -1;
   AnswerForm form;                // what the content has to be
+  // Added to the scores of tokens before anything else, each in [-100, 100]; at -100 a token does
+  // not come, at 100 hardly another does.
+  std::vector<std::pair<int32_t, double>> logit_bias;
   std::vector<std::string> stop;  // ends the content (not the reasoning); never part of it
   int64_t logprobs_top = -1;      // -1: none; n: the chosen token's and the n likeliest
   bool speculate = true;          // guess ahead; never changes a bit of the answer

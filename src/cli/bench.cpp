@@ -12,13 +12,13 @@
 #include "cli/expert_traffic.h"
 #include "cli/json_text.h"
 #include "cli/machine.h"
-#include "cli/model_info.h"
 #include "cli/scoring.h"
 #include "cli/text_util.h"
 #include "core/thread_pool.h"
 #include "io/catalogue.h"
 #include "kernels/kernels.h"
 #include "models/hf_folder.h"
+#include "models/model_info.h"
 #include "models/registry.h"
 
 namespace minke::cli {

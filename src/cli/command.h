@@ -61,6 +61,7 @@ std::unique_ptr<Command> make_pull();
 std::unique_ptr<Command> make_quantize();
 std::unique_ptr<Command> make_rm();
 std::unique_ptr<Command> make_run();
+std::unique_ptr<Command> make_serve();
 std::unique_ptr<Command> make_show();
 std::unique_ptr<Command> make_convert();
 std::unique_ptr<Command> make_synth();

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/text_util.h"
+#include "core/version.h"
 #include "io/catalogue.h"
 
 namespace minke::cli {

@@ -9,8 +9,6 @@
 
 namespace minke::cli {
 
-inline constexpr const char* kVersion = "0.1.0";
-
 std::string overview(const Style& style, int width);
 std::string usage_line(const CommandText& text, const OptionList& options);
 std::string command_help(const CommandText& text, const OptionList& options, const Style& style,

@@ -16,6 +16,7 @@
 #include "cli/help.h"
 #include "cli/parse.h"
 #include "cli/text_util.h"
+#include "core/version.h"
 #include "io/catalogue.h"
 
 namespace minke::cli {

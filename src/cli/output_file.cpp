@@ -7,9 +7,9 @@
 
 #include "cli/command.h"
 #include "cli/json_text.h"
-#include "cli/model_info.h"
 #include "cli/text_util.h"
 #include "io/catalogue.h"
+#include "models/model_info.h"
 
 namespace minke::cli {
 

@@ -10,7 +10,6 @@
 #include "cli/command.h"
 #include "cli/json_text.h"
 #include "cli/model_flags.h"
-#include "cli/model_info.h"
 #include "cli/text_util.h"
 #include "core/system_limits.h"
 #include "core/thread_pool.h"
@@ -22,6 +21,7 @@
 #include "kernels/kernels.h"
 #include "kernels/kv_store.h"
 #include "models/hf_folder.h"
+#include "models/model_info.h"
 #include "models/registry.h"
 
 namespace minke::cli {

@@ -594,7 +594,8 @@ Status plan(Parts& parts, const ModelConfig& config, const PackedSize& size, uin
                          .activations = activations,
                          .kv_page_bytes = pages,
                          .context_tokens = parts.options.context_tokens,
-                         .context_max = config.context_max};
+                         .context_max = config.context_max,
+                         .cache_tokens = parts.options.cache_tokens};
   parts.memory = {};
   Result<MemoryPlan> whole = plan_memory(demand);
   // Safetensors hold experts in another form, and a GPU has no file.

@@ -223,6 +223,14 @@ Error Loop::too_long(std::string_view name, int64_t tokens, bool reads_only) con
 
 Status Loop::check(const LoopRequest& request) const {
   MINKE_TRY(check_sampling(request.sampling));
+  for (const auto& [token, bias] : request.sampling.logit_bias) {
+    if (token < 0 || token >= options_.vocab_size || !(bias >= -100 && bias <= 100)) {
+      return misuse(
+          fmt::format("logit_bias must name tokens of the vocabulary, which has {}, and "
+                      "be in [-100, 100], got {} for token {}",
+                      options_.vocab_size, bias, token));
+    }
+  }
   CHECK(!request.is_ahead || request.sampling.tokens_max == 0);
   const int64_t size = std::ssize(request.prompt);
   if (size == 0) return misuse("the prompt is empty: there is nothing to continue");
@@ -354,6 +362,23 @@ Result<int32_t> Loop::next_token(Active& active, std::span<float> logits,
   if (active.request.forced_token) {
     if (const std::optional<int32_t> forced = active.request.forced_token()) return *forced;
   }
+  const auto& biases = active.request.sampling.logit_bias;
+  unbiased_.clear();
+  for (const auto& [id, bias] : biases) {
+    float& score = logits[static_cast<size_t>(id)];
+    unbiased_.push_back(score);
+    score += static_cast<float>(bias);
+  }
+  Result<int32_t> token = sample(active, logits, history);
+  // Backwards: a token may be named twice.
+  for (size_t i = biases.size(); i-- > 0;) {
+    logits[static_cast<size_t>(biases[i].first)] = unbiased_[i];
+  }
+  return token;
+}
+
+Result<int32_t> Loop::sample(Active& active, std::span<float> logits,
+                             std::span<const int32_t> history) {
   if (!active.request.allowed_tokens) return sampler_.sample(logits, history, active.sampler);
   MINKE_ASSIGN(const TokenSet allowed, active.request.allowed_tokens());
   const std::span<float> masked = mask_.apply(logits, allowed, options_.end_tokens);

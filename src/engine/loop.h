@@ -167,6 +167,7 @@ class Loop {
   bool end_step();
   void reconsider_step();
   void handle(const PlannedSequence& planned, std::span<float> logits);
+  Result<int32_t> sample(Active& active, std::span<float> logits, std::span<const int32_t> history);
   // The token behind `history`, as forced or as sampled.
   Result<int32_t> next_token(Active& active, std::span<float> logits,
                              std::span<const int32_t> history);
@@ -183,7 +184,8 @@ class Loop {
   Scheduler scheduler_;
   Sampler sampler_;
   LogitMask mask_;
-  std::vector<bool> ends_;  // by token
+  std::vector<float> unbiased_;  // the scores of SamplingOptions::logit_bias's tokens
+  std::vector<bool> ends_;       // by token
   std::unordered_map<uint64_t, std::unique_ptr<Active>> active_;
   LoopStats counted_;
   std::deque<uint64_t> ahead_;  // requests that nobody waits for, and that have to

@@ -79,7 +79,10 @@ Result<MemoryPlan> plan_memory(const MemoryDemand& demand) {
   plan.context_tokens = demand.context_tokens > 0 ? demand.context_tokens
                                                   : std::min(demand.context_max, context_fits);
   // Beside the longest sequence, room for another one's worth of others and of cached prefixes.
-  const uint64_t wanted = static_cast<uint64_t>(2 * pages_of(plan.context_tokens) + 64);
+  const int64_t pages_context = pages_of(plan.context_tokens);
+  const auto wanted = static_cast<uint64_t>(
+      demand.cache_tokens > 0 ? std::max(pages_context, pages_of(demand.cache_tokens))
+                              : 2 * pages_context + 64);
   plan.kv_pages = static_cast<int32_t>(
       std::min({wanted, pages_fit, uint64_t{std::numeric_limits<int32_t>::max()}}));
   return plan;

@@ -17,6 +17,7 @@ struct MemoryDemand {
   uint64_t kv_page_bytes = 0;
   int64_t context_tokens = 0;  // as asked for; 0: as long as the model's, as far as memory allows
   int64_t context_max = 0;     // the model's
+  int64_t cache_tokens = 0;    // EngineOptions'
 };
 
 struct MemoryPlan {

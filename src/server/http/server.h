@@ -1,8 +1,8 @@
 // An HTTP/1.1 server on one thread: keep-alive, pipelining, answers whole or in pieces, TLS by
 // option. What a request means is the caller's affair (Handler).
 //
-// An idle connection costs a socket and some 2 KiB: nothing is buffered until bytes come. All that a
-// client could hold is bounded: connections, headers, bodies (each and together), what it has not
+// An idle connection costs a socket and some 2 KiB: nothing is buffered until bytes come. All that
+// a client could hold is bounded: connections, headers, bodies (each and together), what it has not
 // taken of an answer, and the time for each of these.
 //
 // Threads: run() is called by one thread, which calls Handler; everything else from any.
@@ -23,7 +23,7 @@ namespace minke::http {
 
 struct ServerOptions {
   std::string address = "127.0.0.1";
-  uint16_t port = 0;            // 0: any that is free
+  uint16_t port = 0;             // 0: any that is free
   std::string certificate = {};  // PEM files; both empty: no TLS
   std::string private_key = {};
   size_t connections_max = 16384;
@@ -52,6 +52,7 @@ class Handler {
   struct Admission {
     size_t body_bytes_max = 0;
     std::optional<Response> refusal = {};
+    Fields headers = {};  // of whatever the answer will be
   };
   virtual Admission admit(const Request& head) = 0;
   virtual void handle(std::shared_ptr<Request> request, std::shared_ptr<Responder> responder) = 0;

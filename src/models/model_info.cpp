@@ -1,4 +1,4 @@
-#include "cli/model_info.h"
+#include "models/model_info.h"
 
 #include <fmt/format.h>
 
@@ -9,7 +9,7 @@
 
 #include "models/registry.h"
 
-namespace minke::cli {
+namespace minke {
 
 namespace {
 
@@ -108,4 +108,4 @@ Result<ModelInfo> model_info(const GgufFile& file) {
   return info;
 }
 
-}  // namespace minke::cli
+}  // namespace minke

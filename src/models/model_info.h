@@ -8,7 +8,7 @@
 
 #include "io/gguf.h"
 
-namespace minke::cli {
+namespace minke {
 
 struct ModelInfo {
   std::string name;
@@ -40,4 +40,4 @@ struct ModelInfo {
 
 Result<ModelInfo> model_info(const GgufFile& file);
 
-}  // namespace minke::cli
+}  // namespace minke

@@ -1,0 +1,226 @@
+// minke serve [MODEL...]: the server and the chat app, until Ctrl-C.
+
+#include <fmt/format.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <thread>
+
+#include "cli/command.h"
+#include "cli/model_flags.h"
+#include "cli/prompt.h"
+#include "cli/text_util.h"
+#include "core/system_limits.h"
+#include "io/model_cache.h"
+#include "server/server.h"
+
+namespace minke::cli {
+
+namespace {
+
+bool is_loopback(const std::string& address) {
+  return address.starts_with("127.") || address == "::1";
+}
+
+// Hands SIGINT and SIGTERM to a thread of their own, which asks the server to stop: the first time
+// gently, the second at once. Made before any other thread, so that all inherit the mask.
+class StopSignals {
+ public:
+  StopSignals() {
+    sigemptyset(&set_);
+    sigaddset(&set_, SIGINT);
+    sigaddset(&set_, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &set_, &before_);
+  }
+  ~StopSignals() {
+    waiter_ = {};
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+  StopSignals(const StopSignals&) = delete;
+  StopSignals& operator=(const StopSignals&) = delete;
+
+  void on_signal(std::function<void()> stop) {
+    waiter_ = std::jthread([this, stop = std::move(stop)](const std::stop_token& over) {
+      while (!over.stop_requested()) {
+        constexpr timespec kWait = {.tv_sec = 0, .tv_nsec = 100'000'000};
+        if (sigtimedwait(&set_, nullptr, &kWait) > 0) stop();
+      }
+    });
+  }
+
+ private:
+  sigset_t set_{}, before_{};
+  std::jthread waiter_;
+};
+
+class Serve : public Command {
+ public:
+  CommandText text() const override {
+    return {.name = "serve",
+            .summary = "Serve models to programs and to the chat app in a browser",
+            .description =
+                "Answers OpenAI's, Ollama's and Anthropic's clients, and shows the chat app, on "
+                "this machine's address alone unless told otherwise. Models are loaded when "
+                "they are asked for and share one memory budget. GET /openapi.json describes "
+                "every route. Ctrl-C ends it when the answers under way are done, a second one "
+                "at once.",
+            .examples = {{"minke serve", "the default model and all that were pulled"},
+                         {"minke serve qwen2.5-coder:0.5b model.gguf", "with a file of your own"},
+                         {"minke serve --host 0.0.0.0 --api-key-file key.txt",
+                          "to the whole network, which takes a key"}}};
+  }
+
+  void declare(OptionList* options) override {
+    options->positionals("MODEL", ValueKind::kModel,
+                         "Models to offer beside those that were pulled; the first is the default",
+                         &models_);
+    options->group("Serving");
+    options->text("--host", "ADDRESS", "Address to listen on", &host_).default_text = "127.0.0.1";
+    options->integer("--port", "Port to listen on; 0 is any", {0, 65535}, &port_).default_text =
+        "8080";
+    options->file("--api-key-file", "File with the keys that clients must send, a line each",
+                  &key_file_);
+    options->texts("--host-name", "NAME", "Another name by which clients may call this server",
+                   &host_names_);
+    options->texts("--allow-origin", "URL", "A web page's origin that may use this server",
+                   &origins_);
+    options->file("--tls-cert", "Certificate chain in PEM: serve HTTPS", &certificate_);
+    options->file("--tls-key", "Its private key in PEM", &private_key_);
+    options->integer("--parallel", "Requests that a model answers at once", {1, 1024}, &parallel_)
+        .default_text = "64";
+    options
+        ->integer("--queue", "Requests that may wait for a model; more are refused", {0, 1'000'000},
+                  &queue_)
+        .default_text = "512";
+    options
+        ->integer("--queue-tokens", "Tokens that their prompts may have together",
+                  {1, int64_t{1} << 40}, &queue_tokens_)
+        .default_text = "4000000";
+    options
+        ->integer("--idle-minutes", "Unload a model after so long without a request; -1 is never",
+                  {-1, 1'000'000}, &idle_minutes_)
+        .default_text = "30";
+    options->choice("--log", "Form of the log on stderr", {"text", "json", "none"}, &log_)
+        .default_text = "text";
+    engine_.declare(options);
+  }
+
+  Status run(Console* console) override {
+    server::ServeOptions options;
+    MINKE_TRY(set_up_http(&options));
+    MINKE_TRY(set_up_models(&options));
+    StopSignals signals;
+    MINKE_ASSIGN(const std::unique_ptr<server::ServeApp> app,
+                 server::ServeApp::create(std::move(options)));
+    signals.on_signal([&app] { app->stop(); });
+    const std::string host = host_.value_or("127.0.0.1");
+    console->out(
+        fmt::format("minke serves {}://{}:{}/  (Ctrl-C ends it)\n", certificate_ ? "https" : "http",
+                    host.find(':') == std::string::npos ? host : "[" + host + "]", app->port()));
+    MINKE_TRY(console->flush());
+    app->run();
+    return {};
+  }
+
+ private:
+  Status set_up_http(server::ServeOptions* options) {
+    http::ServerOptions& server = options->http;
+    server.address = host_.value_or(server.address);
+    server.port = static_cast<uint16_t>(port_.value_or(8080));
+    if (certificate_.has_value() != private_key_.has_value()) {
+      return misuse("HTTPS takes --tls-cert and --tls-key together");
+    }
+    server.certificate = certificate_.value_or("");
+    server.private_key = private_key_.value_or("");
+    server::GateOptions& gate = options->gate;
+    gate.origins = origins_;
+    gate.hosts = host_names_;
+    for (const char* name : {"localhost", "127.0.0.1", "[::1]"}) gate.hosts.emplace_back(name);
+    gate.hosts.push_back(server.address.find(':') == std::string::npos
+                             ? server.address
+                             : "[" + server.address + "]");
+    if (key_file_) {
+      MINKE_ASSIGN(const std::string text, read_input_bytes(*key_file_));
+      for (const std::string& line : lines_of(text)) {
+        if (!line.empty()) gate.api_keys.push_back(line);
+      }
+      if (gate.api_keys.empty()) {
+        return misuse(fmt::format("{} has no key: expected one a line", *key_file_));
+      }
+    }
+    if (!is_loopback(server.address)) {
+      if (gate.api_keys.empty()) {
+        return misuse(fmt::format(
+            "{} is not this machine alone: whoever reaches it could use the models and read the "
+            "chats, so it takes --api-key-file with a key for those who may",
+            server.address));
+      }
+      gate.any_host = true;
+    }
+    if (log_ == "json") options->log.form = server::LogForm::kJson;
+    if (log_ == "none") options->log.form = server::LogForm::kNone;
+    return {};
+  }
+
+  static std::vector<std::string> lines_of(const std::string& text) {
+    std::vector<std::string> lines;
+    size_t begin = 0;
+    while (begin < text.size()) {
+      size_t end = text.find('\n', begin);
+      if (end == std::string::npos) end = text.size();
+      std::string line = text.substr(begin, end - begin);
+      while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.pop_back();
+      lines.push_back(std::move(line));
+      begin = end + 1;
+    }
+    return lines;
+  }
+
+  Status set_up_models(server::ServeOptions* options) {
+    server::HostOptions& host = options->models;
+    for (const std::string& model : models_) {
+      MINKE_ASSIGN(const std::string path, resolve_model(model));
+      // A name of the catalogue is offered as that; a file, under its own name.
+      std::string name = model;
+      if (std::filesystem::path(model).has_parent_path() || model == path) {
+        const std::filesystem::path file = std::filesystem::absolute(path).lexically_normal();
+        name = file.extension() == ".gguf" ? file.stem().string() : file.filename().string();
+        if (name.empty()) name = file.parent_path().filename().string();
+        host.files.emplace_back(name, path);
+      } else if (const Result<CatalogueEntry> entry = find_pullable(model)) {
+        name = entry->name;
+      }
+      if (host.default_model.empty()) host.default_model = name;
+    }
+    options->loads_default = !models_.empty();
+    if (host.default_model.empty()) {
+      MINKE_ASSIGN(const std::filesystem::path folder, models_dir());
+      host.default_model = choose_default_model(folder, available_memory_bytes()).entry.name;
+    }
+    host.engine = engine_.engine_options("");
+    host.engine.memory_bytes = 0;
+    host.memory_bytes = engine_.memory.value_or(0);
+    if (engine_.draft_model) {
+      MINKE_ASSIGN(host.engine.draft_model, resolve_model(*engine_.draft_model));
+    }
+    host.limits.running_max = parallel_.value_or(host.limits.running_max);
+    host.limits.waiting_max = queue_.value_or(host.limits.waiting_max);
+    host.limits.waiting_tokens_max = queue_tokens_.value_or(host.limits.waiting_tokens_max);
+    if (idle_minutes_) host.idle_time = std::chrono::minutes(*idle_minutes_);
+    return {};
+  }
+
+  std::vector<std::string> models_;
+  std::optional<std::string> host_, key_file_, certificate_, private_key_, log_;
+  std::optional<int64_t> port_, parallel_, queue_, queue_tokens_, idle_minutes_;
+  std::vector<std::string> host_names_, origins_;
+  EngineFlags engine_;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_serve() { return std::make_unique<Serve>(); }
+
+}  // namespace minke::cli

@@ -1,0 +1,82 @@
+#include "server/api/route.h"
+
+#include <fmt/format.h>
+
+namespace minke::server {
+namespace {
+
+Value text_or_null(const std::string& text) { return text.empty() ? Value() : Value(text); }
+
+// Anthropic's names for what went wrong.
+const char* anthropic_type(int status) {
+  switch (status) {
+    case 401:
+      return "authentication_error";
+    case 403:
+      return "permission_error";
+    case 404:
+      return "not_found_error";
+    case 413:
+      return "request_too_large";
+    case 429:
+      return "rate_limit_error";
+    case 503:
+      return "overloaded_error";
+    default:
+      return status >= 500 ? "api_error" : "invalid_request_error";
+  }
+}
+
+}  // namespace
+
+ApiError bad_request(std::string message, std::string param) {
+  return {.status = 400, .message = std::move(message), .param = std::move(param)};
+}
+
+ApiError not_found(std::string message, std::string code) {
+  return {.status = 404, .message = std::move(message), .code = std::move(code)};
+}
+
+ApiError server_error(std::string message) {
+  return {.status = 500, .message = std::move(message), .type = "server_error"};
+}
+
+http::Response json_response(const Value& value, int status) {
+  return http::text_response(status, "application/json", to_json(value));
+}
+
+http::Response error_response(const ApiError& error, Dialect dialect) {
+  Value body;
+  switch (dialect) {
+    case Dialect::kOpenAi:
+      body = Value(Value::Object{{"error", Value(Value::Object{
+                                               {"message", error.message},
+                                               {"type", error.type},
+                                               {"param", text_or_null(error.param)},
+                                               {"code", text_or_null(error.code)},
+                                           })}});
+      break;
+    case Dialect::kOllama:
+      body = Value(Value::Object{{"error", error.message}});
+      break;
+    case Dialect::kAnthropic:
+      body = Value(Value::Object{{"type", "error"},
+                                 {"error", Value(Value::Object{
+                                               {"type", anthropic_type(error.status)},
+                                               {"message", error.message},
+                                           })}});
+      break;
+  }
+  http::Response response = json_response(body, error.status);
+  if (error.retry_after_s > 0) {
+    response.headers.emplace_back("Retry-After", fmt::format("{}", error.retry_after_s));
+  }
+  if (error.status == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer");
+  return response;
+}
+
+void Call::respond(const Value& value, int status) const { respond(json_response(value, status)); }
+
+void Call::fail(const ApiError& error) const { respond(error_response(error, route->dialect)); }
+
+}  // namespace minke::server

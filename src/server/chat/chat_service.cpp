@@ -1,0 +1,485 @@
+#include "server/chat/chat_service.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <boost/asio/post.hpp>
+#include <utility>
+
+#include "text/chat_template.h"
+
+namespace minke::server {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Templates of some models take no "developer": it is OpenAI's newer word for "system".
+std::vector<ChatTurn> plain_roles(std::vector<ChatTurn> turns) {
+  for (ChatTurn& turn : turns) {
+    if (turn.role == "developer") turn.role = "system";
+    if (turn.role == "function") turn.role = "tool";
+  }
+  // Instructions at the head are one text, however many messages they came in.
+  while (turns.size() > 1 && turns[0].role == "system" && turns[1].role == "system") {
+    turns[0].content += "\n\n" + turns[1].content;
+    turns.erase(turns.begin() + 1);
+  }
+  return turns;
+}
+
+ApiError too_long(int64_t tokens, int64_t context) {
+  ApiError error = bad_request(
+      fmt::format("the prompt has {} tokens, and the model's context of {} tokens has no room for "
+                  "it and an answer: shorten it, or start the server with a larger --ctx",
+                  tokens, context),
+      "messages");
+  error.code = "context_length_exceeded";
+  return error;
+}
+
+}  // namespace
+
+SamplingOptions SamplingWish::over(const SamplingOptions& defaults) const {
+  SamplingOptions out = defaults;
+  if (temperature) out.temperature = *temperature;
+  if (top_p) out.top_p = *top_p;
+  if (min_p) out.min_p = *min_p;
+  if (top_k) out.top_k = *top_k;
+  if (repeat_penalty) out.repeat_penalty = *repeat_penalty;
+  if (presence_penalty) out.presence_penalty = *presence_penalty;
+  if (frequency_penalty) out.frequency_penalty = *frequency_penalty;
+  if (repeat_window) out.repeat_window = *repeat_window;
+  if (tokens_max) out.tokens_max = *tokens_max;
+  if (think_budget) out.think_budget = *think_budget;
+  if (logprobs_top) out.logprobs_top = *logprobs_top;
+  if (seed) out.seed = seed;
+  if (think) out.think = think;
+  out.stop = stop;
+  out.logit_bias = logit_bias;
+  out.form = form;
+  out.speculate = speculate;
+  return out;
+}
+
+ApiError engine_error(const Error& error) {
+  return error.kind == ErrorKind::kUsage ? bad_request(error.message) : server_error(error.message);
+}
+
+std::vector<ChatTurn> folded_turns(const std::vector<ChatTurn>& turns) {
+  std::vector<ChatTurn> out;
+  std::string pending;  // system text that waits for the next thing a user says
+  for (const ChatTurn& turn : turns) {
+    if (turn.role == "system" && !out.empty()) {
+      pending += turn.content + "\n\n";
+      continue;
+    }
+    ChatTurn next = turn;
+    if (turn.role == "user") next.content = std::exchange(pending, {}) + turn.content;
+    const bool continues = !out.empty() && out.back().role == turn.role &&
+                           (turn.role == "user" || turn.role == "assistant") &&
+                           out.back().tool_calls.empty() && turn.tool_calls.empty();
+    if (continues) {
+      out.back().content += "\n\n" + next.content;
+    } else {
+      out.push_back(std::move(next));
+    }
+  }
+  if (!pending.empty()) {
+    pending.resize(pending.size() - 2);
+    if (!out.empty() && out.back().role == "user") {
+      out.back().content += "\n\n" + pending;
+    } else {
+      out.push_back({.role = "user", .content = std::move(pending), .reasoning = {}});
+    }
+  }
+  return out;
+}
+
+// One request from beginning to end. Kept alive by what calls it next: the host, the queue, the
+// engine.
+class ChatService::AskingImpl final : public Asking,
+                                      public std::enable_shared_from_this<AskingImpl> {
+ public:
+  AskingImpl(ChatService& service, Ask what, std::shared_ptr<AnswerSink> sink)
+      : service_(service),
+        ask_(std::move(what)),
+        sink_(std::move(sink)),
+        began_(Clock::now()),
+        parts_(static_cast<size_t>(ask_.count)) {}
+
+  void begin() {
+    const std::expected<std::string, ApiError> name = service_.models_.resolve(ask_.model);
+    if (!name) return refuse(name.error());
+    service_.models_.lease(*name,
+                           [self = shared_from_this()](std::expected<Lease, ApiError> lease) {
+                             if (!lease) return self->refuse(lease.error());
+                             self->prepare(*std::move(lease));
+                           });
+  }
+
+  // The question that is asked; also for counting.
+  static std::expected<Question, ApiError> question(const Ask& ask, LoadedModel& model);
+
+  void cancel() override { stop(std::nullopt); }
+
+  // Ends it if its time is up. False: it is over, and need not be watched.
+  bool check_time(Clock::time_point now);
+
+ private:
+  enum class Phase : uint8_t { kWaiting, kAsked, kOver };
+  struct Part {
+    Phase phase = Phase::kWaiting;
+    TurnQueue::Ticket ticket = 0;
+    uint64_t engine_id = 0;
+    bool has_turn = false;  // its turn came before anybody was told that there will be answers
+    std::optional<Question> question;
+  };
+
+  void refuse(const ApiError& error);
+  void prepare(Lease lease);
+  void take_turn(int64_t index);
+  void start(int64_t index);
+  AnswerEvents events(int64_t index);
+  void answered(int64_t index, Result<Answer> answer, ChatTimeline timeline);
+  void end_part(int64_t index, std::expected<Answer, ApiError> answer);
+  void stop(std::optional<ApiError> error);
+  void remember(LoadedModel& model, const Answer& answer, ChatTimeline timeline) const;
+  Part& part(int64_t index) { return parts_[static_cast<size_t>(index)]; }
+
+  ChatService& service_;
+  const Ask ask_;
+  const std::shared_ptr<AnswerSink> sink_;
+  const Clock::time_point began_;
+
+  std::mutex mutex_;  // for what follows
+  Lease lease_;
+  std::vector<Part> parts_;
+  std::atomic<bool> is_told_ = false;  // on_prepared has been called
+  bool is_cancelled_ = false;
+  std::optional<ApiError> end_error_;  // instead of answers that were cut
+};
+
+std::expected<Question, ApiError> ChatService::AskingImpl::question(const Ask& ask,
+                                                                    LoadedModel& model) {
+  LocalEngine& engine = *model.engine;
+  const SamplingOptions sampling = ask.sampling.over(engine.default_sampling());
+  Result<Question> question = fail("nothing was asked");
+  if (ask.raw_tokens || ask.raw_text) {
+    std::vector<int32_t> tokens =
+        ask.raw_tokens ? *ask.raw_tokens : engine.text_prompt(*ask.raw_text, false);
+    question = engine.raw_question(std::move(tokens), sampling);
+  } else {
+    const std::vector<ChatTurn> turns = plain_roles(ask.turns);
+    const std::vector<Tool> none;
+    const std::vector<Tool>& tools =
+        ask.tool_choice.kind == ToolChoice::Kind::kNone ? none : ask.tools;
+    const ChatTimeline known = model.timelines.find(turns);
+    question = engine.chat_question(turns, tools, sampling, known);
+    if (!question) {
+      // Many templates refuse what clients send: system text in the middle, users twice in a row.
+      Result<Question> folded = engine.chat_question(folded_turns(turns), tools, sampling, known);
+      if (folded) question = std::move(folded);
+    }
+  }
+  if (!question) return std::unexpected(engine_error(question.error()));
+  const int64_t tokens = std::ssize(question->prompt.tokens);
+  if (tokens >= engine.context_tokens()) {
+    return std::unexpected(too_long(tokens, engine.context_tokens()));
+  }
+  return *std::move(question);
+}
+
+void ChatService::AskingImpl::refuse(const ApiError& error) {
+  {
+    const std::lock_guard lock(mutex_);
+    for (Part& one : parts_) one.phase = Phase::kOver;
+    lease_.reset();
+  }
+  {
+    const std::lock_guard lock(service_.mutex_);
+    ++service_.stats_.refused;
+  }
+  sink_->on_refused(error);
+}
+
+void ChatService::AskingImpl::prepare(Lease lease) {
+  std::expected<Question, ApiError> asked = question(ask_, *lease);
+  if (!asked) return refuse(asked.error());
+  const Prepared prepared{.model = lease,
+                          .prompt_tokens = std::ssize(asked->prompt.tokens),
+                          .context_tokens = lease->engine->context_tokens(),
+                          .starts_thinking = asked->reading.starts_inside};
+  std::vector<TurnQueue::Entry> entries;
+  {
+    const std::lock_guard lock(mutex_);
+    lease_ = lease;
+    for (int64_t index = 0; index < ask_.count; ++index) {
+      part(index).question = *asked;
+      part(index).question->stream = static_cast<uint64_t>(index);
+      entries.push_back({.client = ask_.client,
+                         .tokens = prepared.prompt_tokens,
+                         .start = [self = shared_from_this(), index] { self->take_turn(index); },
+                         .on_moved =
+                             [self = shared_from_this(), index](int64_t position) {
+                               if (self->is_told_) self->sink_->on_waiting(index, position);
+                             }});
+    }
+  }
+  std::vector<TurnQueue::Ticket> tickets;
+  if (!lease->queue.enter(std::move(entries), tickets)) {
+    return refuse({.status = 429,
+                   .message = fmt::format("{} requests are running and {} are waiting, which is as "
+                                          "many as are taken: try again",
+                                          lease->queue.running(), lease->queue.waiting()),
+                   .type = "rate_limit_error",
+                   .code = "queue_full",
+                   .retry_after_s = lease->queue.retry_after_s()});
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    for (size_t i = 0; i < parts_.size(); ++i) parts_[i].ticket = tickets[i];
+  }
+  sink_->on_prepared(prepared);
+  std::vector<int64_t> ready;
+  bool is_cancelled = false;
+  {
+    const std::lock_guard lock(mutex_);
+    is_told_ = true;
+    is_cancelled = is_cancelled_;
+    for (int64_t index = 0; index < ask_.count; ++index) {
+      if (part(index).has_turn) ready.push_back(index);
+    }
+  }
+  if (is_cancelled) return stop(std::nullopt);
+  for (const int64_t index : ready) start(index);
+}
+
+// Its turn has come. Whoever made room has other things to do: a worker goes on.
+void ChatService::AskingImpl::take_turn(int64_t index) {
+  {
+    const std::lock_guard lock(mutex_);
+    part(index).has_turn = true;
+    if (!is_told_) return;
+  }
+  boost::asio::post(service_.workers_, [self = shared_from_this(), index] { self->start(index); });
+}
+
+AnswerEvents ChatService::AskingImpl::events(int64_t index) {
+  AnswerEvents events;
+  events.on_read = [this, index](int64_t tokens) { sink_->on_reading(index, tokens); };
+  events.on_token = [this, index](const TokenEvent& event) { sink_->on_token(index, event); };
+  events.on_piece = [this, index](const Piece& piece) {
+    sink_->on_piece(index, piece);
+    return true;
+  };
+  events.on_done = [self = shared_from_this(), index](Result<Answer> answer,
+                                                      ChatTimeline timeline) {
+    self->answered(index, std::move(answer), std::move(timeline));
+  };
+  return events;
+}
+
+void ChatService::AskingImpl::start(int64_t index) {
+  std::optional<Question> question;
+  Lease lease;
+  {
+    const std::lock_guard lock(mutex_);
+    if (part(index).phase != Phase::kWaiting) return;
+    part(index).phase = Phase::kAsked;
+    question.swap(part(index).question);
+    lease = lease_;
+  }
+  const uint64_t id = lease->engine->ask(*std::move(question), events(index));
+  bool is_cancelled = false;
+  {
+    const std::lock_guard lock(mutex_);
+    part(index).engine_id = id;
+    is_cancelled = is_cancelled_;
+  }
+  if (is_cancelled) lease->engine->cancel(id);
+}
+
+// On the engine's thread.
+void ChatService::AskingImpl::answered(int64_t index, Result<Answer> answer,
+                                       ChatTimeline timeline) {
+  std::optional<ApiError> error;
+  Lease lease;
+  {
+    const std::lock_guard lock(mutex_);
+    error = end_error_;
+    lease = lease_;
+  }
+  if (error) return end_part(index, std::unexpected(*error));
+  if (!answer) return end_part(index, std::unexpected(engine_error(answer.error())));
+  const bool is_whole =
+      answer->finish != FinishReason::kCancelled && answer->finish != FinishReason::kStopString;
+  if (is_whole && !ask_.turns.empty() && ask_.count == 1) {
+    boost::asio::post(service_.workers_, [self = shared_from_this(), lease, answer = *answer,
+                                          timeline = std::move(timeline)]() mutable {
+      self->remember(*lease, answer, std::move(timeline));
+    });
+  }
+  end_part(index, *std::move(answer));
+}
+
+// Keeps the conversation's tokens, and has the engine read what the next turn will begin with.
+void ChatService::AskingImpl::remember(LoadedModel& model, const Answer& answer,
+                                       ChatTimeline timeline) const {
+  std::vector<ChatTurn> turns = plain_roles(ask_.turns);
+  turns.push_back({.role = "assistant",
+                   .content = answer.content,
+                   .reasoning = answer.reasoning,
+                   .tool_calls = answer.tool_calls});
+  if (ask_.tools.empty() && answer.tool_calls.empty()) {
+    model.note_ahead(model.engine->read_ahead(
+        turns, ask_.sampling.over(model.engine->default_sampling()), timeline));
+  }
+  model.timelines.keep(turns, std::move(timeline));
+}
+
+// The answer is told when its slot is free again.
+void ChatService::AskingImpl::end_part(int64_t index, std::expected<Answer, ApiError> answer) {
+  Lease lease;
+  TurnQueue::Ticket ticket = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    if (part(index).phase == Phase::kOver) return;
+    part(index).phase = Phase::kOver;
+    part(index).question.reset();
+    ticket = part(index).ticket;
+    lease = lease_;
+    const auto is_over = [](const Part& one) { return one.phase == Phase::kOver; };
+    if (std::ranges::all_of(parts_, is_over)) lease_.reset();
+  }
+  lease->queue.leave(ticket);
+  service_.note(answer);
+  sink_->on_answer(index, std::move(answer));
+}
+
+void ChatService::AskingImpl::stop(std::optional<ApiError> error) {
+  std::vector<uint64_t> asked;
+  std::vector<int64_t> waiting;
+  Lease lease;
+  {
+    const std::lock_guard lock(mutex_);
+    is_cancelled_ = true;
+    if (error) end_error_ = error;
+    if (!is_told_) return;  // prepare() sees to it
+    lease = lease_;
+    for (int64_t index = 0; index < ask_.count; ++index) {
+      if (part(index).phase == Phase::kWaiting) waiting.push_back(index);
+      if (part(index).phase == Phase::kAsked && part(index).engine_id != 0) {
+        asked.push_back(part(index).engine_id);
+      }
+    }
+    error = end_error_;
+  }
+  for (const uint64_t id : asked) lease->engine->cancel(id);
+  for (const int64_t index : waiting) {
+    if (error) {
+      end_part(index, std::unexpected(*error));
+    } else {
+      Answer nothing;
+      nothing.finish = FinishReason::kCancelled;
+      end_part(index, std::move(nothing));
+    }
+  }
+}
+
+bool ChatService::AskingImpl::check_time(Clock::time_point now) {
+  bool is_waiting = false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::ranges::all_of(parts_, [](const Part& one) { return one.phase == Phase::kOver; })) {
+      return false;
+    }
+    is_waiting =
+        std::ranges::any_of(parts_, [](const Part& one) { return one.phase == Phase::kWaiting; });
+  }
+  const auto time = now - began_;
+  const bool is_late = ask_.time_max.count() > 0 && time > ask_.time_max;
+  if (is_late || (is_waiting && time > service_.options_.waiting_time_max)) {
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(time).count();
+    stop(ApiError{.status = 503,
+                  .message = fmt::format("the request was not answered within {} seconds", seconds),
+                  .type = "server_error",
+                  .code = "timeout",
+                  .retry_after_s = 1});
+    return false;
+  }
+  return true;
+}
+
+ChatService::ChatService(ServiceOptions options, ModelHost& models,
+                         boost::asio::thread_pool& workers)
+    : options_(options), models_(models), workers_(workers) {
+  clock_ = std::jthread([this](const std::stop_token& stop) { keep_time(stop); });
+}
+
+ChatService::~ChatService() = default;
+
+std::shared_ptr<Asking> ChatService::ask(Ask what, std::shared_ptr<AnswerSink> sink) {
+  auto asking = std::make_shared<AskingImpl>(*this, std::move(what), std::move(sink));
+  {
+    const std::lock_guard lock(mutex_);
+    ++stats_.asked;
+    watched_.push_back(asking);
+  }
+  asking->begin();
+  return asking;
+}
+
+void ChatService::count(Ask what,
+                        std::function<void(std::expected<Counted, ApiError>)> on_counted) {
+  const std::expected<std::string, ApiError> name = models_.resolve(what.model);
+  if (!name) return on_counted(std::unexpected(name.error()));
+  models_.lease(*name, [what = std::move(what), on_counted = std::move(on_counted)](
+                           const std::expected<Lease, ApiError>& lease) {
+    if (!lease) return on_counted(std::unexpected(lease.error()));
+    const int64_t context = (*lease)->engine->context_tokens();
+    const std::expected<Question, ApiError> question = AskingImpl::question(what, **lease);
+    if (!question) return on_counted(std::unexpected(question.error()));
+    on_counted(Counted{.tokens = std::ssize(question->prompt.tokens), .context_tokens = context});
+  });
+}
+
+ServiceStats ChatService::stats() const {
+  const std::lock_guard lock(mutex_);
+  return stats_;
+}
+
+void ChatService::note(const std::expected<Answer, ApiError>& answer) {
+  const std::lock_guard lock(mutex_);
+  if (!answer) {
+    ++stats_.failed;
+    return;
+  }
+  ++(answer->finish == FinishReason::kCancelled ? stats_.cancelled : stats_.answered);
+  const Usage& usage = answer->usage;
+  stats_.prompt_tokens += static_cast<uint64_t>(usage.prompt_tokens);
+  stats_.cached_tokens += static_cast<uint64_t>(usage.cached_tokens);
+  stats_.answer_tokens += static_cast<uint64_t>(usage.answer_tokens);
+  stats_.reasoning_tokens += static_cast<uint64_t>(usage.reasoning_tokens);
+  stats_.prompt_seconds += usage.prompt_seconds;
+  stats_.answer_seconds += usage.answer_seconds;
+}
+
+// Looks twice a second for requests whose time is up.
+void ChatService::keep_time(const std::stop_token& stop) {
+  while (!stop.stop_requested()) {
+    std::vector<std::shared_ptr<AskingImpl>> all;
+    {
+      std::unique_lock lock(mutex_);
+      wake_.wait_for(lock, stop, std::chrono::milliseconds(500), [] { return false; });
+      std::erase_if(watched_, [](const auto& one) { return one.expired(); });
+      for (const auto& one : watched_) {
+        if (auto asking = one.lock()) all.push_back(std::move(asking));
+      }
+    }
+    const auto now = Clock::now();
+    for (const auto& asking : all) asking->check_time(now);
+  }
+}
+
+}  // namespace minke::server

@@ -1,0 +1,142 @@
+// From a request, whichever dialect it came in, to answers: finds and loads the model, renders and
+// tokenises, waits for its turn, asks the engine, remembers the conversation's tokens, and has what
+// comes next read ahead. Every dialect and the app are callers of this and of nothing below it.
+//
+// Any thread. A sink is called on a worker or on the engine's thread, never by two at once for one
+// answer; it must not block.
+#pragma once
+
+#include <boost/asio/thread_pool.hpp>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <expected>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "minke/engine.h"
+#include "server/api/route.h"
+#include "server/chat/model_host.h"
+
+namespace minke::server {
+
+// What a request wants of sampling; what it leaves out is as the model has it.
+struct SamplingWish {
+  std::optional<double> temperature, top_p, min_p;
+  std::optional<double> repeat_penalty, presence_penalty, frequency_penalty;
+  std::optional<int64_t> top_k, tokens_max, think_budget, logprobs_top, repeat_window;
+  std::optional<uint64_t> seed;
+  std::optional<bool> think;
+  std::vector<std::string> stop;
+  std::vector<std::pair<int32_t, double>> logit_bias;
+  AnswerForm form;
+  bool speculate = true;
+
+  SamplingOptions over(const SamplingOptions& defaults) const;
+};
+
+// Whether and which tools the model may, or has to, call.
+struct ToolChoice {
+  enum class Kind : uint8_t { kAuto, kNone, kRequired, kNamed };
+  Kind kind = Kind::kAuto;
+  std::string name;  // kNamed
+};
+
+struct Ask {
+  std::string model;   // as the request names it; empty: the default
+  std::string client;  // for fair turns
+  std::vector<ChatTurn> turns;
+  // Raw text or tokens instead of turns: no template.
+  std::optional<std::string> raw_text = {};
+  std::optional<std::vector<int32_t>> raw_tokens = {};
+  std::vector<Tool> tools = {};
+  ToolChoice tool_choice = {};
+  SamplingWish sampling = {};
+  int64_t count = 1;                      // answers, each its own under the same seed
+  std::chrono::milliseconds time_max{0};  // for all of it; 0: no bound
+};
+
+struct Prepared {
+  Lease model;
+  int64_t prompt_tokens = 0;
+  int64_t context_tokens = 0;
+  bool starts_thinking = false;  // the prompt ends inside the thinking
+};
+
+class AnswerSink {
+ public:
+  virtual ~AnswerSink() = default;
+  // Either this, once, and nothing else (no model, no room, a prompt that is too long) ...
+  virtual void on_refused(const ApiError& error) = 0;
+  // ... or this, then what follows for each answer, and on_answer last.
+  virtual void on_prepared(const Prepared&) {}
+  virtual void on_waiting(int64_t /*index*/, int64_t /*position*/) {}
+  virtual void on_reading(int64_t /*index*/, int64_t /*tokens*/) {}
+  virtual void on_token(int64_t /*index*/, const TokenEvent&) {}
+  virtual void on_piece(int64_t /*index*/, const Piece&) {}
+  virtual void on_answer(int64_t index, std::expected<Answer, ApiError> answer) = 0;
+};
+
+// Answers under way. Dropping it does not end them.
+class Asking {
+ public:
+  virtual ~Asking() = default;
+  // Ends what has not ended: on_answer comes with FinishReason::kCancelled and what there is.
+  virtual void cancel() = 0;
+};
+
+struct ServiceOptions {
+  std::chrono::milliseconds waiting_time_max = std::chrono::minutes(10);
+};
+
+struct ServiceStats {
+  uint64_t asked = 0, answered = 0, refused = 0, failed = 0, cancelled = 0;
+  uint64_t prompt_tokens = 0, cached_tokens = 0, answer_tokens = 0, reasoning_tokens = 0;
+  double prompt_seconds = 0, answer_seconds = 0;
+};
+
+// A prompt's tokens without asking: for count_tokens and the app's context meter.
+struct Counted {
+  int64_t tokens = 0;
+  int64_t context_tokens = 0;
+};
+
+class ChatService {
+ public:
+  ChatService(ServiceOptions options, ModelHost& models, boost::asio::thread_pool& workers);
+  ~ChatService();
+
+  std::shared_ptr<Asking> ask(Ask what, std::shared_ptr<AnswerSink> sink);
+  void count(Ask what, std::function<void(std::expected<Counted, ApiError>)> on_counted);
+  ModelHost& models() { return models_; }
+  ServiceStats stats() const;
+
+ private:
+  class AskingImpl;
+  void note(const std::expected<Answer, ApiError>& answer);
+  void keep_time(const std::stop_token& stop);
+
+  const ServiceOptions options_;
+  ModelHost& models_;
+  boost::asio::thread_pool& workers_;
+  mutable std::mutex mutex_;
+  ServiceStats stats_;
+  std::deque<std::weak_ptr<AskingImpl>> watched_;
+  std::condition_variable_any wake_;
+  std::jthread clock_;  // last
+};
+
+// What the turns are where a template refuses them as they are: system text at the head alone,
+// users and assistants in turn.
+std::vector<ChatTurn> folded_turns(const std::vector<ChatTurn>& turns);
+
+// An engine's fault as clients see it.
+ApiError engine_error(const Error& error);
+
+}  // namespace minke::server

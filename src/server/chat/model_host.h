@@ -1,0 +1,193 @@
+// The models of a server: which there are, which are loaded, and the one memory budget that they
+// share. A model is loaded when somebody asks for it, and goes again when another needs its room or
+// when nobody has asked for a while.
+//
+// Any thread. Callbacks come on the workers' pool. Loading and unloading happen one at a time, on a
+// thread of the host's own; fetching on another.
+#pragma once
+
+#include <boost/asio/thread_pool.hpp>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <expected>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "engine/local_engine.h"
+#include "models/model_info.h"
+#include "server/api/route.h"
+#include "server/chat/timelines.h"
+#include "server/chat/turn_queue.h"
+
+namespace minke::server {
+
+enum class ModelState : uint8_t { kAbsent, kPulling, kPresent, kLoading, kLoaded, kFailed };
+const char* model_state_name(ModelState state);
+
+struct ModelProgress {
+  std::string phase;
+  int64_t done = 0;
+  int64_t total = 0;
+  double rate = 0;           // per second; 0: not known
+  double seconds_left = -1;  // negative: not known
+};
+
+// What the header of a model's file says: read once.
+struct ModelFacts {
+  ModelInfo info;
+  SamplingOptions sampling;
+  std::string sampling_source;
+  bool thinks = false;
+  bool can_choose_thinking = false;
+  bool takes_tools = false;
+  int64_t file_bytes = 0;
+  int64_t modified_at_s = 0;
+  std::string digest;  // of the header and the size: tells versions of a file apart
+};
+
+struct ModelStatus {
+  std::string name;
+  std::string path;  // empty: absent
+  ModelState state = ModelState::kAbsent;
+  std::optional<ModelProgress> progress = {};
+  std::string error = {};
+  std::string licence = {};
+  std::string description = {};
+  int64_t bytes = 0;         // of the file, or what it will have
+  int64_t memory_bytes = 0;  // about, to run it
+  bool is_default = false;
+  std::shared_ptr<const ModelFacts> facts = {};  // null: absent, or not readable
+  std::optional<MemoryReport> memory = {};       // of a loaded one
+  int64_t context_tokens = 0;                    // likewise
+  int64_t running = 0, waiting = 0;
+  int64_t unloads_in_s = -1;  // negative: when its room is needed
+};
+
+// A loaded model with what belongs to it.
+struct LoadedModel {
+  LoadedModel(std::string model_name, std::shared_ptr<LocalEngine> loaded,
+              std::shared_ptr<const ModelFacts> known, const TurnLimits& limits,
+              size_t timeline_bytes)
+      : name(std::move(model_name)),
+        engine(std::move(loaded)),
+        facts(std::move(known)),
+        queue(limits),
+        timelines(timeline_bytes) {}
+
+  const std::string name;
+  const std::shared_ptr<LocalEngine> engine;
+  const std::shared_ptr<const ModelFacts> facts;
+  TurnQueue queue;
+  Timelines timelines;
+
+  // A request that reads ahead (LocalEngine::read_ahead; 0: none). Those of the last few
+  // conversations go on, older ones end.
+  void note_ahead(uint64_t id);
+
+ private:
+  std::mutex mutex_;
+  std::deque<uint64_t> ahead_;
+};
+// Keeps the model in memory while it is held. May be let go of on any thread, the engine's too.
+using Lease = std::shared_ptr<LoadedModel>;
+
+struct HostOptions {
+  std::vector<std::pair<std::string, std::string>> files;  // name, path: beside the pulled ones
+  std::string default_model;                               // a name
+  EngineOptions engine;                                    // how models are loaded
+  uint64_t memory_bytes = 0;  // for all models together; 0: from what is free at the start
+  TurnLimits limits;
+  std::chrono::seconds idle_time = std::chrono::minutes(30);  // negative: never unloads
+  size_t timeline_bytes = size_t{32} << 20;                   // a model
+};
+
+// What the models have to do at the moment: cheap to ask.
+struct LoadSummary {
+  std::vector<std::string> loaded;
+  int64_t running = 0;
+  int64_t waiting = 0;
+};
+
+class ModelHost {
+ public:
+  ModelHost(HostOptions options, boost::asio::thread_pool& workers);
+  // Waits until leases are back: whoever holds one must let go first.
+  ~ModelHost();
+  ModelHost(const ModelHost&) = delete;
+  ModelHost& operator=(const ModelHost&) = delete;
+
+  // The model as a request names it: by its name, an unambiguous beginning of it, or with Ollama's
+  // ":latest" behind; never a path. Empty: the default.
+  std::expected<std::string, ApiError> resolve(std::string_view name) const;
+
+  using OnLease = std::function<void(std::expected<Lease, ApiError>)>;
+  // Loads it if need be. `on_lease` comes once.
+  void lease(std::string_view name, OnLease on_lease);
+  // The lease if it is loaded now.
+  Lease loaded(std::string_view name) const;
+
+  std::vector<ModelStatus> list() const;
+  std::expected<ModelStatus, ApiError> status(std::string_view name) const;
+
+  // How long it stays without a request from now on; negative: until its room is needed.
+  void keep(std::string_view name, std::chrono::seconds time);
+  std::expected<void, ApiError> unload(std::string_view name);
+  // Begins, or goes on with, fetching; `hub names` too. Progress comes by on_change.
+  std::expected<void, ApiError> pull(const std::string& name);
+  std::expected<void, ApiError> stop_pull(std::string_view name);
+  std::expected<void, ApiError> remove(std::string_view name);
+
+  // Called for each change of a model, about ten times a second while one goes on. Set once, before
+  // anything else is called.
+  void on_change(std::function<void(const ModelStatus&)> callback);
+
+  uint64_t memory_budget() const { return budget_; }
+  uint64_t memory_used() const;
+  LoadSummary load_summary() const;
+
+ private:
+  struct Entry;
+  struct Fetch;
+  using Clock = std::chrono::steady_clock;
+
+  void scan();  // the folder of pulled models
+  Entry* find(std::string_view name);
+  const Entry* find(std::string_view name) const;
+  std::expected<Entry*, ApiError> find_or_error(std::string_view name);
+  ModelStatus status_of(const Entry& entry) const;
+  void changed(const std::string& name);
+  void work(const std::stop_token& stop);
+  void load(const std::string& name);
+  std::expected<std::unique_ptr<LoadedModel>, ApiError> load_engine(const std::string& name,
+                                                                    const std::string& path);
+  bool make_room(uint64_t bytes, const std::string& but);
+  void unload_idle();
+  Lease lease_of(Entry& entry);
+  uint64_t used_bytes() const;  // mutex_ is held
+  void fetch(const std::shared_ptr<Fetch>& job);
+
+  const HostOptions options_;
+  boost::asio::thread_pool& workers_;
+  uint64_t budget_ = 0;
+  std::function<void(const ModelStatus&)> on_change_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable_any wake_;
+  std::map<std::string, std::unique_ptr<Entry>> entries_;
+  std::deque<std::string> to_load_;
+  int64_t leases_ = 0;
+  std::map<std::string, std::shared_ptr<Fetch>> fetches_;
+  std::vector<std::jthread> fetchers_;
+  std::jthread worker_;  // last
+};
+
+}  // namespace minke::server

@@ -1,0 +1,82 @@
+// GET /v1/models and /v1/models/{model}: what may be asked, and what each can do.
+
+#include "server/openai/openai.h"
+
+namespace minke::server {
+namespace {
+
+Value model_value(const ModelStatus& status) {
+  Value::Object out = {
+      {"id", status.name},
+      {"object", "model"},
+      {"created", status.facts ? status.facts->modified_at_s : int64_t{0}},
+      {"owned_by", "minke"},
+      {"state", model_state_name(status.state)},
+  };
+  if (status.facts) {
+    const int64_t context =
+        status.context_tokens > 0 ? status.context_tokens : status.facts->info.context;
+    Value::Array abilities = {Value("completion"), Value("chat")};
+    if (status.facts->takes_tools) abilities.emplace_back("tools");
+    if (status.facts->thinks) abilities.emplace_back("thinking");
+    // Clients look for the context under different names.
+    out.emplace_back("context_length", context);
+    out.emplace_back("max_model_len", context);
+    out.emplace_back("capabilities", Value(std::move(abilities)));
+    out.emplace_back("quantization", status.facts->info.quantisation);
+    out.emplace_back("parameters", status.facts->info.parameters);
+  }
+  return Value(std::move(out));
+}
+
+Shape model_shape() {
+  return Shape::object({required("id", Shape::string()),
+                        required("object", Shape::choice({"model"})),
+                        required("created", Shape::integer(0, int64_t{1} << 40)),
+                        required("owned_by", Shape::string()),
+                        optional("context_length", Shape::integer(0, int64_t{1} << 40)),
+                        optional("capabilities", Shape::array(Shape::string(), 32))})
+      .named("Model");
+}
+
+}  // namespace
+
+Routes openai_model_routes(Services& services) {
+  return {
+      {.method = "GET",
+       .path = "/v1/models",
+       .id = "listModels",
+       .summary = "The models that can be asked",
+       .tag = "OpenAI",
+       .answers = {{.description = "Those whose files are here",
+                    .shape = Shape::object({required("object", Shape::choice({"list"})),
+                                            required("data", Shape::array(model_shape(), 100'000))})
+                                 .named("ModelList")}},
+       .handle =
+           [&services](const std::shared_ptr<Call>& call) {
+             Value::Array data;
+             for (const ModelStatus& one : services.models.list()) {
+               if (!one.path.empty()) data.push_back(model_value(one));
+             }
+             call->respond(
+                 Value(Value::Object{{"object", "list"}, {"data", Value(std::move(data))}}));
+           }},
+      {.method = "GET",
+       .path = "/v1/models/{model...}",
+       .id = "retrieveModel",
+       .summary = "One model",
+       .tag = "OpenAI",
+       .answers = {{.description = "The model", .shape = model_shape()},
+                   {.status = 404, .description = "There is no such model"}},
+       .handle =
+           [&services](const std::shared_ptr<Call>& call) {
+             const auto name = services.models.resolve(call->path.front());
+             if (!name) return call->fail(name.error());
+             const auto status = services.models.status(*name);
+             if (!status) return call->fail(status.error());
+             call->respond(model_value(*status));
+           }},
+  };
+}
+
+}  // namespace minke::server

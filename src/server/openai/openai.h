@@ -1,0 +1,57 @@
+// OpenAI's dialect: what its requests have in common, and its routes. The shapes follow OpenAI's
+// API reference; beyond it, requests may say what minke's sampler has (top_k, min_p,
+// repeat_penalty, think, think_budget), and answers carry `reasoning_content` and `reasoning`, as
+// DeepSeek's and others' servers write thinking.
+#pragma once
+
+#include <expected>
+#include <string>
+#include <vector>
+
+#include "server/api/route.h"
+#include "server/chat/chat_service.h"
+
+namespace minke::server {
+
+// What routes of all dialects need. Outlives the routes.
+struct Services {
+  ChatService& chat;
+  ModelHost& models;
+};
+
+Routes openai_chat_routes(Services& services);
+Routes openai_completion_routes(Services& services);
+Routes openai_model_routes(Services& services);
+
+// Parts of requests, for chat completions, responses and others that borrow them.
+
+// The members that choose how tokens are sampled.
+std::vector<Member> sampling_members();
+std::expected<SamplingWish, ApiError> read_sampling(const Value& body);
+
+Shape chat_message_shape();
+std::expected<std::vector<ChatTurn>, ApiError> read_turns(const Value& messages,
+                                                          const std::string& path);
+// Text of a content that is a string, null or an array of parts.
+std::expected<std::string, ApiError> read_content(const Value* content, const std::string& path);
+
+Shape tool_shape();
+std::expected<std::vector<Tool>, ApiError> read_tools(const Value* tools, const std::string& path);
+std::expected<ToolChoice, ApiError> read_tool_choice(const Value* choice);
+
+// `response_format`: text, json_object, json_schema, or regex.
+std::expected<AnswerForm, ApiError> read_response_format(const Value* format);
+// "none", "minimal", ... as thinking and its budget.
+void read_effort(const std::string& effort, SamplingWish& wish);
+Shape effort_shape();
+
+const char* openai_finish_reason(FinishReason reason);
+Value openai_usage(const Usage& usage);
+Value openai_timings(const Usage& usage);
+Value openai_tool_call(const ToolCall& call);
+Shape usage_shape();
+int64_t unix_time_s();
+// A fresh identifier, "chatcmpl-..." for prefix "chatcmpl-".
+std::string fresh_id(const char* prefix);
+
+}  // namespace minke::server

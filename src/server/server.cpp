@@ -1,0 +1,138 @@
+#include "server/server.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <boost/asio/thread_pool.hpp>
+#include <cmath>
+#include <map>
+#include <mutex>
+#include <utility>
+
+#include "core/version.h"
+#include "server/api/openapi.h"
+#include "server/metrics.h"
+#include "server/openai/openai.h"
+#include "server/system_routes.h"
+
+namespace minke::server {
+namespace {
+
+constexpr size_t kWorkers = 4;
+constexpr std::chrono::seconds kGrace{10};
+
+Routes all_routes(Services& services, const SystemSources& sources) {
+  Routes routes;
+  const auto add = [&](Routes more) { std::ranges::move(more, std::back_inserter(routes)); };
+  add(openai_chat_routes(services));
+  add(openai_model_routes(services));
+  add(system_routes(sources));
+  return routes;
+}
+
+class ServeAppImpl final : public ServeApp {
+ public:
+  explicit ServeAppImpl(ServeOptions options)
+      : options_(std::move(options)),
+        log_(options_.log),
+        workers_(kWorkers),
+        models_(options_.models, workers_),
+        chat_(options_.service, models_, workers_),
+        services_{.chat = chat_, .models = models_},
+        router_(all_routes(services_, sources()), options_.gate, workers_,
+                [this](const RequestRecord& record) { note(record); }) {
+    models_.on_change([this](const ModelStatus& status) { note_model(status); });
+  }
+
+  ~ServeAppImpl() override {
+    http_.reset();  // whoever waits is told that nobody is there
+    workers_.join();
+  }
+
+  Status open() {
+    MINKE_ASSIGN(http_, http::Server::listen(options_.http, router_));
+    return {};
+  }
+
+  void run() override {
+    if (options_.loads_default) {
+      models_.lease(options_.models.default_model, [](const std::expected<Lease, ApiError>&) {});
+    }
+    http_->run();
+  }
+  void stop() override {
+    is_ending_ = true;
+    http_->stop(kGrace);
+  }
+  uint16_t port() const override { return http_->port(); }
+  ModelHost& models() override { return models_; }
+
+ private:
+  SystemSources sources() {
+    return {
+        .health = [this] { return health(); },
+        .metrics = [this] { return metrics_.text(http_->stats(), chat_.stats(), models_.list()); },
+        .openapi = [this] { return to_json(openapi(router_.routes(), kVersion)); }};
+  }
+
+  Value health() const {
+    const LoadSummary load = models_.load_summary();
+    Value::Array loaded(load.loaded.begin(), load.loaded.end());
+    return Value(Value::Object{{"status", is_ending_ ? "ending" : "ok"},
+                               {"requests_running", load.running},
+                               {"requests_waiting", load.waiting},
+                               {"models_loaded", Value(std::move(loaded))}});
+  }
+
+  void note(const RequestRecord& record) {
+    const std::string route = record.route == nullptr ? "none" : record.route->path;
+    metrics_.count_request(route, record.status, record.seconds);
+    if (!log_.tells_requests()) return;
+    log_.info("request", {{"id", record.request.id},
+                          {"method", record.request.method},
+                          {"path", record.request.path},
+                          {"status", int64_t{record.status}},
+                          {"ms", std::round(record.seconds * 1e4) / 10},
+                          {"bytes", static_cast<int64_t>(record.bytes)},
+                          {"from", record.request.remote}});
+  }
+
+  void note_model(const ModelStatus& status) {
+    const std::string state = model_state_name(status.state);
+    {
+      const std::lock_guard lock(mutex_);
+      std::string& told = told_states_[status.name];
+      if (told == state) return;
+      told = state;
+    }
+    if (status.state == ModelState::kFailed) {
+      log_.warn("model", {{"name", status.name}, {"state", state}, {"why", status.error}});
+    } else {
+      log_.info("model", {{"name", status.name}, {"state", state}});
+    }
+  }
+
+  const ServeOptions options_;
+  Log log_;
+  Metrics metrics_;
+  boost::asio::thread_pool workers_;
+  ModelHost models_;
+  ChatService chat_;
+  Services services_;
+  Router router_;
+  std::unique_ptr<http::Server> http_;
+  std::atomic<bool> is_ending_ = false;
+  std::mutex mutex_;
+  std::map<std::string, std::string> told_states_;  // of models
+};
+
+}  // namespace
+
+Result<std::unique_ptr<ServeApp>> ServeApp::create(ServeOptions options) {
+  auto app = std::make_unique<ServeAppImpl>(std::move(options));
+  MINKE_TRY(app->open());
+  return app;
+}
+
+}  // namespace minke::server
