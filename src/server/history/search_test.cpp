@@ -174,10 +174,9 @@ TEST(Snippet, ShowsTheNeighbourhoodOfTheFirstHit) {
 }
 
 // 10,000 conversations of ten messages of 500 characters: listing in under 5 ms, searching in under
-// 50 ms. Fails only far beyond: machines differ. MINKE_HISTORY_LARGE=1 runs it.
+// 50 ms. Fails only far beyond: machines differ. MINKE_LONG_TESTS=1 runs it.
 TEST_F(SearchTest, TenThousandConversationsAreListedAndSearchedQuickly) {
-  if (std::getenv("MINKE_HISTORY_LARGE") == nullptr)
-    GTEST_SKIP() << "MINKE_HISTORY_LARGE is not set";
+  if (std::getenv("MINKE_LONG_TESTS") == nullptr) GTEST_SKIP() << "MINKE_LONG_TESTS is not set";
   const char* words[] = {"whale",     "ocean",    "theory",   "matrix", "gradient",
                          "河",        "クジラ",   "water",    "number", "because",
                          "therefore", "function", "integral", "кит"};
