@@ -133,8 +133,7 @@ TEST_F(SearchTest, NothingInAQueryIsSyntax) {
                            "\\",
                            "\xFF\xFE",
                            "\xE6\x9D",
-                           "a\xFF"
-                           "bcd",
+                           "a\xFF \xFFz",
                            "\t\n",
                            " ",
                            "",

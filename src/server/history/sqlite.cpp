@@ -248,7 +248,7 @@ Transaction::Transaction(Transaction&& other) noexcept
 Transaction::~Transaction() {
   // Some faults (a full disk) have already undone it.
   if (database_ != nullptr && sqlite3_get_autocommit(database_->handle()) == 0)
-    (void)database_->script("ROLLBACK");
+    sqlite3_exec(database_->handle(), "ROLLBACK", nullptr, nullptr, nullptr);
 }
 
 Status Transaction::commit() {
