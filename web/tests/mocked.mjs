@@ -1,0 +1,125 @@
+// What only the mock can bring about at will: failures, a lost server, a download, a key, scripts
+// from the right, and a second window.
+
+import { start_mock } from '../mock/server.mjs';
+import { AppDriver } from './app.mjs';
+import { open_page } from './browser.mjs';
+import { check, equal, until, Walk } from './steps.mjs';
+
+export async function mock_only(browser, mock) {
+  const { context, page, faults } = await open_page(browser, mock.url, {
+    permissions: ['clipboard-read', 'clipboard-write'],
+    forgive: ['net::ERR_', '400 (Bad Request)'],
+  });
+  const app = new AppDriver(page, mock.url);
+  const w = new Walk('mocked', page, faults);
+  await w.step('an answer that fails says why, and can be tried again', async () => {
+    await app.open();
+    await app.ask('Please fail');
+    await page.locator('.failed', { hasText: 'ran out of memory' }).waitFor();
+    await page.getByRole('button', { name: 'Try again' }).waitFor();
+  });
+  await w.step('streams that the server drops are taken up again', async () => {
+    await app.new_chat();
+    await app.say('A slow story');
+    for (let n = 0; n < 5; n += 1) {
+      await page.waitForTimeout(150);
+      mock.store.drop();
+    }
+    await app.status('complete');
+    await app.same_as_server();
+  });
+  await w.step('several pieces of thinking are told apart', async () => {
+    await app.new_chat();
+    await app.ask('Think twice');
+    await page.getByText(', 2 times').waitFor();
+    await app.last().locator('[data-do="thinking"]').click();
+    equal(await app.last().locator('.thinking .md').count(), 2, 'pieces');
+  });
+  await w.step('Arabic runs from the right, code and formulas do not', async () => {
+    await app.new_chat();
+    await app.ask('rtl');
+    const directions = await app.last().locator('.md :is(p, li)').evaluateAll((all) =>
+      all.map((element) => getComputedStyle(element).direction),
+    );
+    equal(directions.join(' '), 'rtl rtl ltr ltr', 'directions');
+  });
+  await w.step('formulas are drawn, under the policy', async () => {
+    await app.new_chat();
+    await app.ask('How heavy is a whale?');
+    await page.waitForSelector('.katex-html');
+    const fraction = await page.locator('.katex .mfrac .vlist > span').first().evaluate((span) => span.style.top);
+    check(/em$/.test(fraction), 'a fraction has its places');
+    equal(await page.locator('.katex-error').count(), 0, 'faults');
+  });
+  await w.step('a model is fetched, with its progress, then loaded and unloaded', async () => {
+    await app.open('#/models');
+    await page.getByRole('button', { name: /^Get .*smollm2:135m$/ }).click();
+    await page.locator('progress').waitFor();
+    await page.getByRole('button', { name: 'Load smollm2:135m' }).click();
+    await page.getByRole('button', { name: 'Unload smollm2:135m' }).click();
+    await page.getByRole('button', { name: 'Load smollm2:135m' }).waitFor();
+  });
+  await w.step('what another window says appears here', async () => {
+    await app.new_chat();
+    await app.ask('First');
+    const other = await context.newPage();
+    await other.goto(page.url());
+    const driver = new AppDriver(other, mock.url);
+    await other.waitForSelector('[data-role="assistant"]');
+    await driver.ask('Second, from elsewhere');
+    await other.close();
+    await until(async () => (await page.locator('[data-message]').count()) === 4, 'four messages');
+    await app.status('complete');
+    await app.same_as_server();
+  });
+  await w.step('a file that is neither text nor PDF is refused with a reason', async () => {
+    await page.setInputFiles('input[type=file]', {
+      name: 'blob.bin', mimeType: 'application/octet-stream', buffer: Buffer.from([1, 0, 2]),
+    });
+    await page.getByText('blob.bin is neither text nor PDF').waitFor();
+  });
+  await w.step('an image is refused by a model that cannot see', async () => {
+    await page.setInputFiles('input[type=file]', {
+      name: 'p.png', mimeType: 'image/png', buffer: Buffer.from([137, 80, 78, 71]),
+    });
+    await page.getByText('cannot see images').waitFor();
+  });
+  await w.step('markup in an answer is text, and pictures are not loaded', async () => {
+    const bad = '<img src=x onerror=alert(1)> ![pixel](https://example.com/a.png) [go](javascript:alert(1)) <script>alert(1)</' + 'script>';
+    const { conversation } = await app.tree();
+    const leaf = mock.store.conversation(conversation.id).leaf_id;
+    mock.store.new_message(mock.store.conversation(conversation.id), {
+      parent_id: leaf, role: 'assistant', content: bad,
+    });
+    await page.reload();
+    await page.getByText('<img src=x').waitFor();
+    equal(await page.locator('.md img, .md script, .md a[href^="javascript"]').count(), 0, 'live markup');
+    equal(await page.locator('.md a.picture').getAttribute('href'), 'https://example.com/a.png', 'the link');
+  });
+  await context.close();
+  return w.count;
+}
+
+export async function keyed(browser) {
+  const mock = await start_mock({ rate: 400, key: 'sesame' });
+  const { context, page, faults } = await open_page(browser, mock.url, { forgive: ['401 (Unauthorized)'] });
+  const w = new Walk('keyed', page, faults);
+  await w.step('a server with a key asks for it, refuses a wrong one and remembers the right one', async () => {
+    await page.goto(mock.url);
+    await page.getByRole('heading', { name: 'This minke wants its key' }).waitFor();
+    await page.fill('dialog input', 'wrong');
+    await page.getByRole('button', { name: 'Open' }).click();
+    await page.getByText('This key is not the right one').waitFor();
+    await page.fill('dialog input', 'sesame');
+    await page.getByRole('button', { name: 'Open' }).click();
+    await page.waitForSelector('#composer');
+    await page.locator('#sidebar li a').first().waitFor();
+    await page.reload();
+    await page.locator('#sidebar li a').first().waitFor();
+    equal(await page.locator('dialog').count(), 0, 'dialogs');
+  });
+  await context.close();
+  mock.close();
+  return w.count;
+}
