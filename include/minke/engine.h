@@ -58,6 +58,10 @@ struct EngineOptions {
   // Tokens that the cache of keys and values holds at most, all sequences and cached prefixes
   // together, as far as memory allows; 0: twice the longest sequence, and a little.
   int64_t cache_tokens = 0;
+  // A file in which what was read outlives the process: whoever begins with the same tokens after
+  // a restart finds them in the cache. Of this model alone; empty: none. On the processor only.
+  std::string page_file;
+  uint64_t page_file_bytes = uint64_t{4} << 30;  // what it may grow to
   KvFormat kv = KvFormat::kBf16;
   int64_t prefill_chunk = 512;       // prompt tokens a forward pass takes at most
   int64_t batch_sequences_max = 64;  // sequences that run together; more requests wait

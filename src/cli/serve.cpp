@@ -102,6 +102,13 @@ class Serve : public Command {
         ->integer("--idle-minutes", "Unload a model after so long without a request; -1 is never",
                   {-1, 1'000'000}, &idle_minutes_)
         .default_text = "30";
+    options->flag("--no-disk-cache",
+                  "Do not keep on the disk what models have read, for after a restart",
+                  &no_disk_cache_);
+    options
+        ->size("--disk-cache", "Size of those files on the disk at most, a model",
+               {uint64_t{1} << 20, uint64_t{1} << 50}, &disk_cache_)
+        .default_text = "4G";
     options->choice("--log", "Form of the log on stderr", {"text", "json", "none"}, &log_)
         .default_text = "text";
     engine_.declare(options);
@@ -208,6 +215,11 @@ class Serve : public Command {
     host.limits.running_max = parallel_.value_or(host.limits.running_max);
     host.limits.waiting_max = queue_.value_or(host.limits.waiting_max);
     host.limits.waiting_tokens_max = queue_tokens_.value_or(host.limits.waiting_tokens_max);
+    if (!no_disk_cache_) {
+      MINKE_ASSIGN(const std::filesystem::path models, models_dir());
+      host.cache_folder = (models.parent_path() / "prompts").string();
+    }
+    host.cache_file_bytes = disk_cache_.value_or(host.cache_file_bytes);
     if (idle_minutes_) host.idle_time = std::chrono::minutes(*idle_minutes_);
     return {};
   }
@@ -216,6 +228,8 @@ class Serve : public Command {
   std::optional<std::string> host_, key_file_, certificate_, private_key_, log_;
   std::optional<int64_t> port_, parallel_, queue_, queue_tokens_, idle_minutes_;
   std::vector<std::string> host_names_, origins_;
+  std::optional<uint64_t> disk_cache_;
+  bool no_disk_cache_ = false;
   EngineFlags engine_;
 };
 

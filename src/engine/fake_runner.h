@@ -8,6 +8,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <cstring>
 #include <map>
 #include <span>
 #include <thread>
@@ -59,6 +60,14 @@ class FakeRunner final : public StepRunner {
         to.fill(kCleared);
       }
     }
+  }
+
+  size_t page_bytes() const override { return sizeof(pages_.front()); }
+  void read_page(int32_t page, std::span<std::byte> bytes) override {
+    std::memcpy(bytes.data(), pages_.at(static_cast<size_t>(page)).data(), bytes.size());
+  }
+  void write_page(int32_t page, std::span<const std::byte> bytes) override {
+    std::memcpy(pages_.at(static_cast<size_t>(page)).data(), bytes.data(), bytes.size());
   }
 
   Result<std::span<float>> run(const Batch& batch) override {

@@ -109,6 +109,37 @@ void KvPool::remove(KvNode& node) {
   if (&parent != &root_) enlist(parent);
 }
 
+KvNode* KvPool::restore(KvNode* parent, std::span<const int32_t> tokens) {
+  CHECK_EQ(std::ssize(tokens), kKvPageTokens);
+  if (free_.empty()) return nullptr;
+  KvNode& above = parent == nullptr ? root_ : *parent;
+  if (parent != nullptr) delist(above);
+  auto node = std::make_unique<KvNode>();
+  node->parent = &above;
+  std::ranges::copy(tokens, node->tokens.begin());
+  node->count = kKvPageTokens;
+  node->page = free_.back();
+  free_.pop_back();
+  node->last_used = ++clock_;
+  ++nodes_;
+  ++unused_;
+  above.children.push_back(std::move(node));
+  enlist(*above.children.back());
+  return above.children.back().get();
+}
+
+void KvPool::visit_full(const std::function<bool(KvNode&)>& visit) {
+  std::vector<KvNode*> stack;
+  for (const auto& child : root_.children) stack.push_back(child.get());
+  while (!stack.empty()) {
+    KvNode& node = *stack.back();
+    stack.pop_back();
+    if (!node.full() || node.is_ahead) continue;
+    if (!visit(node)) return;
+    for (const auto& child : node.children) stack.push_back(child.get());
+  }
+}
+
 int32_t KvPool::take_page() {
   if (free_.empty()) {
     if (evictable_.empty()) return -1;

@@ -16,6 +16,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <set>
 #include <span>
@@ -62,6 +63,8 @@ struct KvNode {
   int32_t users = 0;  // running sequences that hold the page
   uint64_t last_used = 0;
   bool is_ahead = false;  // only sequences that nobody asked for have held it
+  uint64_t key = 0;       // of a full page, once somebody has asked for it (engine/page_file.h)
+  uint64_t kept_use = 0;  // last_used when it was last written or touched on the disk
   bool full() const { return count == kKvPageTokens; }
 };
 
@@ -92,6 +95,13 @@ class KvPool {
     int32_t unused_pages = 0;  // full pages among those that nobody uses: available() counts them
   };
   Match match(std::span<const int32_t> tokens) const;
+
+  // A full page that was computed in another life, as a child of `parent` (nullptr: the root). Its
+  // bytes are for the caller to fill in; nullptr when no page is free. As used as it was before.
+  KvNode* restore(KvNode* parent, std::span<const int32_t> tokens);
+  // Full pages that somebody has asked for, parents before children, until the visitor says false.
+  void visit_full(const std::function<bool(KvNode&)>& visit);
+  int32_t free_pages() const { return static_cast<int32_t>(free_.size()); }
 
   int32_t pages() const { return pages_; }
   // Pages that grow() could find: free ones and cached ones that nobody uses.

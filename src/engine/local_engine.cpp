@@ -14,6 +14,7 @@
 #include "engine/draft_loading.h"
 #include "engine/memory_budget.h"
 #include "engine/model_drafter.h"
+#include "engine/model_fingerprint.h"
 #include "engine/model_runner.h"
 #include "engine/mtp_drafter.h"
 #include "engine/recommended_sampling.h"
@@ -731,6 +732,21 @@ Result<std::unique_ptr<DraftModel>> make_drafter(Parts& parts) {
                             .cost = bytes(*draft.model) / bytes(*parts.model)});
 }
 
+// Where pages outlive the process; null where they do not, or where another process has the file:
+// an engine does without.
+Result<std::unique_ptr<PageFile>> open_page_file(const Parts& parts, const ModelConfig& config) {
+  const EngineOptions& options = parts.options;
+  if (options.page_file.empty() || !parts.device_name.empty()) return nullptr;
+  const KvSpec spec = parts.model->kv_spec(kv_dtype(options, config));
+  MINKE_ASSIGN(const std::string fingerprint, model_fingerprint(options.model, spec));
+  Result<std::unique_ptr<PageFile>> file = PageFile::open({.path = options.page_file,
+                                                           .fingerprint = fingerprint,
+                                                           .page_bytes = spec.page_bytes(),
+                                                           .bytes_max = options.page_file_bytes});
+  if (!file) return nullptr;
+  return file;
+}
+
 Status load_parts(Parts& parts) {
   EngineOptions& options = parts.options;
   MINKE_TRY(check_options(options));
@@ -769,6 +785,7 @@ Status load_parts(Parts& parts) {
   for (int32_t token = 0; token < parts.tokenizer->vocab_size(); ++token) {
     if (parts.tokenizer->is_end_of_generation(token)) loop.end_tokens.push_back(token);
   }
+  MINKE_ASSIGN(std::unique_ptr<PageFile> page_file, open_page_file(parts, config));
   parts.loop =
       std::make_unique<Loop>(std::move(loop), parts.plan.kv_pages,
                              std::make_unique<ModelRunner>(
@@ -780,7 +797,8 @@ Status load_parts(Parts& parts) {
                                    }
                                    return file.check_intact();
                                  },
-                                 std::move(drafter)));
+                                 std::move(drafter)),
+                             std::move(page_file));
   return {};
 }
 

@@ -39,10 +39,13 @@ struct Loop::Active {
   Clock::time_point last_token;
 };
 
-Loop::Loop(LoopOptions options, int32_t pages, std::unique_ptr<StepRunner> runner)
+Loop::Loop(LoopOptions options, int32_t pages, std::unique_ptr<StepRunner> runner,
+           std::unique_ptr<PageFile> page_file)
     : options_(std::move(options)),
       runner_(std::move(runner)),
       pool_(pages),
+      keeper_(page_file ? std::make_unique<PageKeeper>(std::move(page_file), pool_, *runner_)
+                        : nullptr),
       scheduler_(options_.scheduler, pool_, runner_->draft_model()),
       ends_(static_cast<size_t>(options_.vocab_size), false) {
   CHECK_GE(int64_t{pages} * kKvPageTokens, options_.context_tokens);
@@ -170,16 +173,34 @@ void Loop::publish_stats() {
 }
 
 void Loop::work() {
+  if (keeper_) {
+    counted_.pages_restored = keeper_->restore();
+    publish_stats();
+  }
   while (take_messages()) {
     if (scheduler_.idle()) take_up();
     step();
   }
   while (!active_.empty()) finish(active_.begin()->first, FinishReason::kCancelled);
+  if (keeper_) keeper_->keep_all();
+}
+
+// Time to write pages to the disk, a few at once, until somebody comes.
+void Loop::keep_pages() {
+  const auto is_wanted = [this] {
+    const std::lock_guard lock(mutex_);
+    return stop_ || !inbox_.empty() || !cancelled_.empty();
+  };
+  while (keeper_ && !has_work() && !is_wanted() && keeper_->keep_some()) {
+    counted_.pages_kept = keeper_->kept();
+    publish_stats();
+  }
 }
 
 // Waits while there is nothing to do. False when the loop is to end; then whatever came last is
 // among the active, to be told so.
 bool Loop::take_messages() {
+  keep_pages();
   std::vector<Message> requests;
   std::vector<uint64_t> cancelled;
   bool stop = false;

@@ -25,6 +25,7 @@
 #include "engine/drafter.h"
 #include "engine/kv_pool.h"
 #include "engine/logit_mask.h"
+#include "engine/page_keeper.h"
 #include "engine/sampler.h"
 #include "engine/scheduler.h"
 #include "minke/engine.h"
@@ -41,6 +42,10 @@ class StepRunner {
   // writes to them (and restores what was there). Of an abandoned batch it may return anything, and
   // should return soon. An error is for all requests of the step.
   virtual Result<std::span<float>> run(const Batch& batch) = 0;
+  // The bytes of a page, to be kept and to be put back; 0: they cannot be had.
+  virtual size_t page_bytes() const { return 0; }
+  virtual void read_page(int32_t /*page*/, std::span<std::byte> /*bytes*/) {}
+  virtual void write_page(int32_t /*page*/, std::span<const std::byte> /*bytes*/) {}
   // What guesses for it, if there is something: its own, on the loop's thread as well.
   virtual DraftModel* draft_model() { return nullptr; }
 };
@@ -117,14 +122,18 @@ struct LoopStats {
   int64_t ahead = 0;  // requests that nobody waits for, among neither of those
   int32_t pages = 0;
   int32_t pages_cached = 0;
-  double run_seconds = 0;     // in StepRunner::run
-  double sample_seconds = 0;  // in the sampler and the callbacks
+  uint64_t pages_restored = 0;  // from the disk, at the start
+  uint64_t pages_kept = 0;      // written to the disk
+  double run_seconds = 0;       // in StepRunner::run
+  double sample_seconds = 0;    // in the sampler and the callbacks
 };
 
 class Loop {
  public:
   // `pages`: of the KV cache behind `runner`; they hold at least context_tokens tokens (CHECK).
-  Loop(LoopOptions options, int32_t pages, std::unique_ptr<StepRunner> runner);
+  // `page_file`: where pages outlive the process, if they are to; of runner->page_bytes().
+  Loop(LoopOptions options, int32_t pages, std::unique_ptr<StepRunner> runner,
+       std::unique_ptr<PageFile> page_file = nullptr);
   // Ends what is under way with FinishReason::kCancelled. Not from a callback.
   ~Loop();
   Loop(const Loop&) = delete;
@@ -155,6 +164,7 @@ class Loop {
 
   uint64_t enqueue(LoopRequest request, bool cancelled);
   void work();
+  void keep_pages();
   bool take_messages();
   Status start(Message& message);
   void schedule(Active& active);
@@ -181,6 +191,7 @@ class Loop {
   const LoopOptions options_;
   std::unique_ptr<StepRunner> runner_;
   KvPool pool_;
+  std::unique_ptr<PageKeeper> keeper_;  // null: pages end with the process
   Scheduler scheduler_;
   Sampler sampler_;
   LogitMask mask_;

@@ -1,5 +1,6 @@
 #include "engine/model_runner.h"
 
+#include <cstring>
 #include <utility>
 
 #include "engine/mtp_drafter.h"
@@ -27,6 +28,29 @@ void ModelRunner::apply(std::span<const PageAction> actions) {
     }
   }
   if (drafter_ != nullptr) drafter_->apply(actions);
+}
+
+void ModelRunner::read_page(int32_t page, std::span<std::byte> bytes) {
+  const size_t head_bytes = kv_.spec().head_page_bytes();
+  size_t at = 0;
+  for (int64_t layer = 0; layer < kv_.spec().layers; ++layer) {
+    for (int64_t head = 0; head < kv_.spec().kv_heads; ++head, at += head_bytes) {
+      std::memcpy(bytes.data() + at, kv_.head_page(layer, page, head), head_bytes);
+    }
+  }
+}
+
+void ModelRunner::write_page(int32_t page, std::span<const std::byte> bytes) {
+  const size_t head_bytes = kv_.spec().head_page_bytes();
+  size_t at = 0;
+  for (int64_t layer = 0; layer < kv_.spec().layers; ++layer) {
+    for (int64_t head = 0; head < kv_.spec().kv_heads; ++head, at += head_bytes) {
+      std::memcpy(kv_.head_page(layer, page, head), bytes.data() + at, head_bytes);
+    }
+  }
+  // What guesses beside the model has read none of it.
+  const PageAction cleared = {.kind = PageAction::Kind::kClear, .to = page};
+  if (drafter_ != nullptr) drafter_->apply(std::span(&cleared, 1));
 }
 
 Result<std::span<float>> ModelRunner::run(const Batch& batch) {

@@ -3,6 +3,7 @@
 // outlive it. Used by the loop's thread alone.
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <span>
@@ -26,6 +27,9 @@ class ModelRunner final : public StepRunner {
 
   void apply(std::span<const PageAction> actions) override;
   Result<std::span<float>> run(const Batch& batch) override;
+  size_t page_bytes() const override { return kv_.spec().page_bytes(); }
+  void read_page(int32_t page, std::span<std::byte> bytes) override;
+  void write_page(int32_t page, std::span<const std::byte> bytes) override;
   DraftModel* draft_model() override { return drafter_.get(); }
 
  private:

@@ -118,7 +118,8 @@ Router::Router(Routes routes, GateOptions gate, boost::asio::thread_pool& worker
 
 Router::Match Router::find(const http::Request& request) const {
   Match match;
-  const std::string_view method = request.method == "HEAD" ? "GET" : request.method;
+  const std::string_view method =
+      request.method == "HEAD" ? std::string_view("GET") : request.method;
   std::vector<std::string> open;
   for (const Route& route : routes_) {
     if (!matches(route.path, request.path, open)) continue;

@@ -17,6 +17,7 @@
 #include "io/sha256.h"
 #include "models/hf_folder.h"
 #include "models/registry.h"
+#include "server/chat/timeline_file.h"
 #include "text/chat_template.h"
 
 namespace minke::server {
@@ -309,15 +310,15 @@ Lease ModelHost::loaded(std::string_view name) const {
 }
 
 // mutex_ is held.
-Lease ModelHost::lease_of(Entry& entry) {
+Lease ModelHost::lease_of(Entry& entry, bool is_use) {
   ++entry.leases;
   ++leases_;
-  entry.last_used = Clock::now();
-  return {entry.model.get(), [this, &entry](LoadedModel*) {
+  if (is_use) entry.last_used = Clock::now();
+  return {entry.model.get(), [this, &entry, is_use](LoadedModel*) {
             const std::lock_guard lock(mutex_);
             --leases_;
             --entry.leases;
-            entry.last_used = Clock::now();
+            if (is_use) entry.last_used = Clock::now();
             wake_.notify_all();
           }};
 }
@@ -443,8 +444,10 @@ void ModelHost::work(const std::stop_token& stop) {
       }
     }
     unload_idle();
+    save_timelines();
     if (!next.empty() && !stop.stop_requested()) load(next);
   }
+  save_timelines();
   // Whoever still waits is told.
   std::vector<OnLease> waiters;
   {
@@ -478,6 +481,25 @@ void ModelHost::unload_idle() {
   }
   going.clear();
   for (const std::string& name : names) changed(name);
+}
+
+// What has changed of the conversations' tokens, so that a server that is killed loses little.
+void ModelHost::save_timelines() {
+  std::vector<Lease> loaded;
+  {
+    const std::lock_guard lock(mutex_);
+    for (auto& [name, entry] : entries_) {
+      if (entry->model && !entry->model->timeline_file.empty()) {
+        loaded.push_back(lease_of(*entry, /*is_use=*/false));
+      }
+    }
+  }
+  for (const Lease& model : loaded) {
+    if (model->timelines.take_changed()) {
+      // A cache: where it cannot be written there is none.
+      (void)store_timelines(model->timelines, model->timeline_file);
+    }
+  }
 }
 
 // Unloads what nobody uses, longest unused first, until so much is free. False: it is not.
@@ -524,6 +546,13 @@ std::expected<std::unique_ptr<LoadedModel>, ApiError> ModelHost::load_engine(
   if (options.cache_tokens == 0 && token_bytes > 0) {
     options.cache_tokens = static_cast<int64_t>(budget_ / 4 / token_bytes);
   }
+  std::string timeline_file;
+  if (!options_.cache_folder.empty()) {
+    const std::string stem = options_.cache_folder + "/" + (*facts)->digest.substr(0, 32);
+    options.page_file = stem + ".kv";
+    options.page_file_bytes = options_.cache_file_bytes;
+    timeline_file = stem + ".turns";
+  }
   auto last_told = Clock::now();
   options.progress = [&](std::string_view what, double fraction) {
     {
@@ -549,8 +578,11 @@ std::expected<std::unique_ptr<LoadedModel>, ApiError> ModelHost::load_engine(
     }
     Result<std::shared_ptr<LocalEngine>> engine = LocalEngine::load(options);
     if (engine) {
-      return std::make_unique<LoadedModel>(name, *std::move(engine), *std::move(facts),
-                                           options_.limits, options_.timeline_bytes);
+      auto model = std::make_unique<LoadedModel>(name, *std::move(engine), *std::move(facts),
+                                                 options_.limits, options_.timeline_bytes);
+      model->timeline_file = timeline_file;
+      if (!timeline_file.empty()) load_timelines(model->timelines, timeline_file);
+      return model;
     }
     if (is_last_try || memory_used() == 0) return failed(engine.error().message, 503);
     make_room(budget_, name);

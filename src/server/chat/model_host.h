@@ -88,6 +88,7 @@ struct LoadedModel {
   const std::shared_ptr<const ModelFacts> facts;
   TurnQueue queue;
   Timelines timelines;
+  std::string timeline_file;  // where they outlive the process; empty: nowhere
 
   // A request that reads ahead (LocalEngine::read_ahead; 0: none). Those of the last few
   // conversations go on, older ones end.
@@ -108,6 +109,9 @@ struct HostOptions {
   TurnLimits limits;
   std::chrono::seconds idle_time = std::chrono::minutes(30);  // negative: never unloads
   size_t timeline_bytes = size_t{32} << 20;                   // a model
+  // Where what models have read outlives the server, a file a model; empty: nowhere.
+  std::string cache_folder;
+  uint64_t cache_file_bytes = uint64_t{4} << 30;
 };
 
 // What the models have to do at the moment: cheap to ask.
@@ -171,7 +175,9 @@ class ModelHost {
                                                                     const std::string& path);
   bool make_room(uint64_t bytes, const std::string& but);
   void unload_idle();
-  Lease lease_of(Entry& entry);
+  void save_timelines();
+  // `is_use`: it counts as one of those after which the model stays for a while.
+  Lease lease_of(Entry& entry, bool is_use = true);
   uint64_t used_bytes() const;  // mutex_ is held
   void fetch(const std::shared_ptr<Fetch>& job);
 

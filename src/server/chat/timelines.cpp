@@ -49,6 +49,7 @@ void Timelines::keep(const std::vector<ChatTurn>& turns, ChatTimeline timeline) 
   const uint64_t mark = turn_marks(turns).back();
   const std::lock_guard lock(mutex_);
   insert(mark, std::move(timeline));
+  is_changed_ = true;
 }
 
 void Timelines::restore(uint64_t mark, ChatTimeline timeline) {

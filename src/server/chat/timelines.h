@@ -5,11 +5,13 @@
 // Any thread.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <list>
 #include <mutex>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "engine/chat_prompt.h"
@@ -33,6 +35,8 @@ class Timelines {
   // All, latest first: to be kept on the disk.
   std::vector<std::pair<uint64_t, ChatTimeline>> all() const;
   void restore(uint64_t mark, ChatTimeline timeline);
+  // Whether anything was kept since the last time that this was asked.
+  bool take_changed() { return is_changed_.exchange(false); }
 
  private:
   struct Kept {
@@ -47,6 +51,7 @@ class Timelines {
   std::list<Kept> kept_;  // latest first
   std::unordered_map<uint64_t, std::list<Kept>::iterator> by_mark_;
   size_t bytes_ = 0;
+  std::atomic<bool> is_changed_ = false;
 };
 
 }  // namespace minke::server

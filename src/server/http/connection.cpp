@@ -114,7 +114,10 @@ bool Connection::parse() {
     parsed += some;
     if (error == beast_http::error::need_more) error = {};
     if (error) break;
-    if (parser_->is_header_done() && !head_ && !read_head()) return false;
+    if (parser_->is_header_done() && !head_ && !read_head()) {
+      pending_.erase(0, parsed);
+      return false;
+    }
     if (some == 0) break;
   }
   pending_.erase(0, parsed);

@@ -1,0 +1,43 @@
+// Carries pages between the pool and the file that outlives it: what is on the disk comes back at
+// the start, latest used first and as far as half the pool; what becomes a full page is written
+// when there is time. The engine's thread alone.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/kv_pool.h"
+#include "engine/page_file.h"
+
+namespace minke {
+
+class StepRunner;
+
+class PageKeeper {
+ public:
+  // `pool` and `runner` outlive the keeper.
+  PageKeeper(std::unique_ptr<PageFile> file, KvPool& pool, StepRunner& runner);
+
+  uint64_t restore();  // how many pages came back
+  // Writes some pages; false when there is nothing to write, or the disk does not take any more.
+  bool keep_some();
+  void keep_all();
+  uint64_t kept() const { return kept_; }
+
+ private:
+  KvNode* bring(const PageFile::Page& page, const std::unordered_map<PageKey, KvNode*>& restored);
+  bool keep(KvNode& node);
+
+  std::unique_ptr<PageFile> file_;
+  KvPool& pool_;
+  StepRunner& runner_;
+  std::vector<std::byte> page_;
+  uint64_t stamp_base_ = 0;  // uses in this life come after those of earlier ones
+  uint64_t kept_ = 0;
+  bool is_broken_ = false;  // the disk refused
+};
+
+}  // namespace minke
