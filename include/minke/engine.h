@@ -77,9 +77,11 @@ struct EngineOptions {
 // the thinking on, and the turn can end only where the content is complete; tokens_max and the
 // context may cut it off, which the finish reason tells.
 struct AnswerForm {
-  enum class Kind : uint8_t { kAny, kJsonObject, kJsonSchema, kRegex };
+  enum class Kind : uint8_t { kAny, kJsonObject, kJsonSchema, kRegex, kToolCall };
   Kind kind = Kind::kAny;
-  std::string text;  // the schema, or the expression
+  // The schema, or the expression. kToolCall, which is for chat_with_tools() only: the names of the
+  // tools of which one has to be called, with commas between them.
+  std::string text;
   friend bool operator==(const AnswerForm&, const AnswerForm&) = default;
 };
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <span>
 
 #include "core/check.h"
 #include "text/grammar_json.h"
@@ -15,10 +16,62 @@ namespace {
 constexpr size_t kFormsMax = 8;
 constexpr int kNewlinesMax = 4;
 
-// The text that a token stands for in an answer: none for control tokens, unless they are tags.
-std::string_view text_of(const Tokenizer& tokenizer, const ThinkingStyle& style, int32_t token) {
+// The text that a token stands for in an answer: none for control tokens, unless they are tags, or
+// markers of the calls that the answer has to be.
+std::string_view text_of(const Tokenizer& tokenizer, const ThinkingStyle& style, int32_t token,
+                         bool takes_markers) {
   const std::string_view name = tokenizer.piece(token, true);
-  return name == style.open || name == style.close ? name : tokenizer.piece(token);
+  if (name == style.open || name == style.close) return name;
+  const std::string_view text = tokenizer.piece(token);
+  if (!takes_markers || !text.empty()) return text;
+  const std::span<const std::string_view> markers = tool_markers(ToolFormat::kDeepSeek);
+  return std::ranges::find(markers, name) != markers.end() ? name : text;
+}
+
+// The arguments of a tool: as its schema has them, or, where the schema says what grammars cannot,
+// any object: that there is a call was asked for, and the schema is the tool's own affair.
+Result<Grammar> arguments_grammar(const Value& parameters) {
+  Result<Grammar> grammar = json_schema_grammar(to_json(parameters));
+  return grammar ? std::move(grammar) : json_object_grammar();
+}
+
+// One call, or some, of tools as tool_call_form() writes them down.
+Result<Grammar> tool_call_grammar(const std::string& text) {
+  MINKE_ASSIGN(const Value form, parse_json(text));
+  const auto format = static_cast<ToolFormat>(*form.find("format")->as_int());
+  const std::span<const std::string_view> markers = tool_markers(format);
+  Grammar grammar;
+  const Grammar::Rule content = grammar.add_rule("calls of tools");
+  std::vector<Grammar::Expr> calls;
+  for (const Value& tool : *form.find("tools")->as_array()) {
+    const std::string& name = *tool.find("name")->as_string();
+    MINKE_ASSIGN(const Grammar schema, arguments_grammar(*tool.find("parameters")));
+    const Grammar::Expr arguments = grammar.reference(grammar.add_grammar(schema));
+    const auto call = [&](const std::string& before, std::string_view behind) {
+      calls.push_back(
+          grammar.sequence({grammar.literal(before), arguments, grammar.literal(behind)}));
+    };
+    if (format == ToolFormat::kHermes) {
+      call(fmt::format("{}\n{{\"name\": {}, \"arguments\": ", markers[0], to_json(Value(name))),
+           fmt::format("}}\n{}", markers[1]));
+    } else if (format == ToolFormat::kDeepSeek) {
+      call(fmt::format("{}function{}{}\n```json\n", markers[0], markers[4], name),
+           fmt::format("\n```{}", markers[1]));
+    } else {
+      call(fmt::format("{}{}{}", markers[0], name, markers[4]), markers[1]);
+    }
+  }
+  constexpr int kCallsMax = 16;
+  const Grammar::Expr one = grammar.choice(calls);
+  if (format == ToolFormat::kHermes) {
+    const Grammar::Expr more = grammar.sequence({grammar.literal("\n"), one});
+    grammar.define(content, grammar.sequence({one, grammar.repeat(more, 0, kCallsMax - 1)}));
+  } else {
+    grammar.define(content,
+                   grammar.sequence({grammar.literal(markers[2]), grammar.repeat(one, 1, kCallsMax),
+                                     grammar.literal(markers[3])}));
+  }
+  return grammar;
 }
 
 Result<Grammar> grammar_of(const AnswerForm& form) {
@@ -29,6 +82,8 @@ Result<Grammar> grammar_of(const AnswerForm& form) {
       return json_schema_grammar(form.text);
     case AnswerForm::Kind::kRegex:
       return regex_grammar(form.text);
+    case AnswerForm::Kind::kToolCall:
+      return tool_call_grammar(form.text);
     case AnswerForm::Kind::kAny:
       break;
   }
@@ -37,6 +92,28 @@ Result<Grammar> grammar_of(const AnswerForm& form) {
 }
 
 }  // namespace
+
+Result<AnswerForm> tool_call_form(ToolFormat format, const std::vector<Tool>& tools,
+                                  std::string_view names) {
+  Value::Array chosen;
+  while (!names.empty()) {
+    const std::string_view name = names.substr(0, names.find(','));
+    names.remove_prefix(std::min(names.size(), name.size() + 1));
+    const auto tool = std::ranges::find(tools, name, &Tool::name);
+    if (tool == tools.end()) {
+      return misuse(
+          fmt::format("the tool '{}', which has to be called, is not among those given", name));
+    }
+    MINKE_ASSIGN(Value parameters,
+                 parse_json(tool->parameters.empty() ? std::string_view("{\"type\":\"object\"}")
+                                                     : std::string_view(tool->parameters)));
+    chosen.emplace_back(Value::Object{{"name", tool->name}, {"parameters", std::move(parameters)}});
+  }
+  if (chosen.empty()) return misuse("a tool has to be called, and none is given");
+  return AnswerForm{.kind = AnswerForm::Kind::kToolCall,
+                    .text = to_json(Value(Value::Object{{"format", static_cast<int>(format)},
+                                                        {"tools", Value(std::move(chosen))}}))};
+}
 
 Status check_form(const AnswerForm& form) {
   if (form.kind == AnswerForm::Kind::kAny) return {};
@@ -60,18 +137,21 @@ Result<std::shared_ptr<CompiledForm>> FormCache::compile(const AnswerForm& form)
   const Grammar::Rule behind_thinking =
       grammar.add_rule("the answer", grammar.sequence({newlines, grammar.reference(kContent)}));
   MINKE_ASSIGN(GrammarAutomaton automaton, GrammarAutomaton::create(grammar, kContent));
-  if (trie_ == nullptr) {
+  const bool is_call = form.kind == AnswerForm::Kind::kToolCall;
+  std::shared_ptr<const TokenTrie>& trie = is_call ? call_trie_ : trie_;
+  if (trie == nullptr) {
     std::vector<std::string_view> pieces;
     for (int32_t id = 0; id < tokenizer_.vocab_size(); ++id) {
       // A tag is no text of an answer, though the same characters in other tokens are.
-      const bool is_tag = text_of(tokenizer_, style_, id) == style_.open ||
-                          text_of(tokenizer_, style_, id) == style_.close;
-      pieces.push_back(is_tag ? std::string_view() : tokenizer_.piece(id));
+      const std::string_view text = text_of(tokenizer_, style_, id, is_call);
+      const bool is_tag = text == style_.open || text == style_.close;
+      pieces.push_back(is_tag ? std::string_view() : text);
     }
-    trie_ = std::make_shared<const TokenTrie>(pieces);
+    trie = std::make_shared<const TokenTrie>(pieces);
   }
   auto compiled =
-      std::make_shared<CompiledForm>(std::move(automaton), trie_, kContent, behind_thinking);
+      std::make_shared<CompiledForm>(std::move(automaton), trie, kContent, behind_thinking);
+  compiled->is_call = is_call;
   forms_.emplace_front(form, compiled);
   if (forms_.size() > kFormsMax) forms_.pop_back();
   return compiled;
@@ -131,7 +211,7 @@ TokenSet FormedAnswer::allowed_in_thinking() {
 
 void FormedAnswer::take(int32_t token) {
   if (!status_ || tokenizer_.is_end_of_generation(token)) return;
-  const std::string_view text = text_of(tokenizer_, style_, token);
+  const std::string_view text = text_of(tokenizer_, style_, token, form_->is_call);
   if (phase_ == Start::kThinking) {
     think(text);
   } else if (phase_ == Start::kMayThink) {

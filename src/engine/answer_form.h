@@ -20,16 +20,23 @@
 #include "core/result.h"
 #include "engine/logit_mask.h"
 #include "minke/engine.h"
+#include "minke/tool.h"
 #include "text/chat_template.h"
 #include "text/grammar.h"
 #include "text/token_masks.h"
 #include "text/token_trie.h"
 #include "text/tokenizer.h"
+#include "text/tool_calls.h"
 
 namespace minke {
 
 // Whether the form can be read: an error says what is wrong with it.
 Status check_form(const AnswerForm& form);
+
+// The form of an answer that has to call one of the tools named (with commas between), written as
+// the model writes calls: kToolCall with all in its text that compiling it takes.
+Result<AnswerForm> tool_call_form(ToolFormat format, const std::vector<Tool>& tools,
+                                  std::string_view names);
 
 // A form that was read: a grammar with what was found out about it. Made on any thread, used by one
 // (the loop's) from then on.
@@ -42,6 +49,7 @@ struct CompiledForm {
   TokenMasks masks;
   Grammar::Rule content;
   Grammar::Rule behind_thinking;  // the same, with newlines before it
+  bool is_call = false;           // markers of calls, which are control tokens, are its text
 };
 
 // The forms that an engine was asked for last, and the vocabulary's tree. Any thread.
@@ -57,7 +65,8 @@ class FormCache {
   const Tokenizer& tokenizer_;
   const ThinkingStyle style_;
   std::mutex mutex_;
-  std::shared_ptr<const TokenTrie> trie_;  // made when it is first needed
+  std::shared_ptr<const TokenTrie> trie_;       // made when it is first needed
+  std::shared_ptr<const TokenTrie> call_trie_;  // likewise, of forms that are calls of tools
   std::list<std::pair<AnswerForm, std::shared_ptr<CompiledForm>>> forms_;  // latest first
 };
 

@@ -456,6 +456,10 @@ Result<Question> LocalEngineImpl::chat_question(const std::vector<ChatTurn>& tur
                                    .style = {},
                                    .tools = tool_format(turns, tools),
                                    .stop = {}}};
+  if (sampling.form.kind == AnswerForm::Kind::kToolCall) {
+    MINKE_ASSIGN(question.sampling.form,
+                 tool_call_form(question.reading.tools, tools, sampling.form.text));
+  }
   if (question.prompt.tokens.empty()) {
     return without_template(
         parts_.options.model,

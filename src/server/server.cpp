@@ -12,6 +12,7 @@
 
 #include "core/version.h"
 #include "server/api/openapi.h"
+#include "server/app_files/static_routes.h"
 #include "server/metrics.h"
 #include "server/openai/openai.h"
 #include "server/system_routes.h"
@@ -28,6 +29,7 @@ Routes all_routes(Services& services, const SystemSources& sources) {
   add(openai_chat_routes(services));
   add(openai_model_routes(services));
   add(system_routes(sources));
+  add(static_routes());
   return routes;
 }
 

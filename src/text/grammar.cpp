@@ -129,6 +129,27 @@ Grammar::Rule Grammar::add_rule(std::string name, Expr expr) {
   return static_cast<Rule>(rules_.size() - 1);
 }
 
+Grammar::Rule Grammar::add_grammar(const Grammar& other) {
+  const auto expressions = static_cast<Expr>(nodes_.size());
+  const auto literals = static_cast<int32_t>(literals_.size());
+  const auto sets = static_cast<int32_t>(sets_.size());
+  const auto rules = static_cast<Rule>(rules_.size());
+  for (Node node : other.nodes_) {
+    if (node.kind == Kind::kLiteral) node.first += literals;
+    if (node.kind == Kind::kCharacters) node.first += sets;
+    if (node.kind == Kind::kRepeat) node.first += expressions;
+    if (node.kind == Kind::kReference) node.first += rules;
+    for (Expr& part : node.parts) part += expressions;
+    nodes_.push_back(std::move(node));
+  }
+  literals_.insert(literals_.end(), other.literals_.begin(), other.literals_.end());
+  sets_.insert(sets_.end(), other.sets_.begin(), other.sets_.end());
+  for (const RuleEntry& rule : other.rules_) {
+    rules_.push_back({rule.name, rule.expr < 0 ? rule.expr : rule.expr + expressions});
+  }
+  return rules;
+}
+
 // Splits where the number of bytes changes, then where a byte's range would not be the same for all
 // values of the bytes before it.
 std::vector<std::vector<ByteRange>> utf8_sequences(CharSet::Range range) {

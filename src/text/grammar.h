@@ -82,6 +82,8 @@ class Grammar {
   // `name` is for errors. A rule that is never defined has no texts.
   Rule add_rule(std::string name);
   Rule add_rule(std::string name, Expr expr);
+  // All of another grammar; its rule 0 is then the rule returned.
+  Rule add_grammar(const Grammar& other);
   void define(Rule rule, Expr expr) { rules_[static_cast<size_t>(rule)].expr = expr; }
 
   const Node& node(Expr expr) const { return nodes_[static_cast<size_t>(expr)]; }

@@ -133,6 +133,7 @@ Value openapi(const Routes& routes, const std::string& version) {
   Value::Object paths;
   std::vector<const Shape*> named;
   for (const Route& route : routes) {
+    if (route.id.empty()) continue;  // files
     std::string method = route.method;
     std::ranges::transform(method, method.begin(),
                            [](unsigned char c) { return static_cast<char>(std::tolower(c)); });

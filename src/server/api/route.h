@@ -75,7 +75,7 @@ inline constexpr size_t kChatBody = size_t{32} << 20;
 struct Route {
   std::string method;
   std::string path;     // "/v1/models/{model}"; "{model...}" takes the rest, slashes included
-  std::string id;       // operationId
+  std::string id;       // operationId; empty: a file, which is not part of the API
   std::string summary;  // one line
   std::string description = {};
   std::string tag;

@@ -28,6 +28,29 @@ std::vector<ChatTurn> plain_roles(std::vector<ChatTurn> turns) {
   return turns;
 }
 
+// An answer that has to be a call of a tool has the form of one.
+std::expected<void, ApiError> force_call(const Ask& ask, SamplingOptions& sampling) {
+  const bool is_forced = ask.tool_choice.kind == ToolChoice::Kind::kRequired ||
+                         ask.tool_choice.kind == ToolChoice::Kind::kNamed;
+  if (!is_forced) return {};
+  if (sampling.form.kind != AnswerForm::Kind::kAny) {
+    return std::unexpected(bad_request(
+        "a tool has to be called (tool_choice), and response_format wants another answer: leave "
+        "one of them out",
+        "tool_choice"));
+  }
+  std::string names = ask.tool_choice.name;
+  if (ask.tool_choice.kind == ToolChoice::Kind::kRequired) {
+    for (const Tool& tool : ask.tools) names += (names.empty() ? "" : ",") + tool.name;
+  }
+  if (names.empty()) {
+    return std::unexpected(
+        bad_request("a tool has to be called, and there are no tools", "tool_choice"));
+  }
+  sampling.form = {.kind = AnswerForm::Kind::kToolCall, .text = std::move(names)};
+  return {};
+}
+
 ApiError too_long(int64_t tokens, int64_t context) {
   ApiError error = bad_request(
       fmt::format("the prompt has {} tokens, and the model's context of {} tokens has no room for "
@@ -163,7 +186,8 @@ class ChatService::AskingImpl final : public Asking,
 std::expected<Question, ApiError> ChatService::AskingImpl::question(const Ask& ask,
                                                                     LoadedModel& model) {
   LocalEngine& engine = *model.engine;
-  const SamplingOptions sampling = ask.sampling.over(engine.default_sampling());
+  SamplingOptions sampling = ask.sampling.over(engine.default_sampling());
+  if (auto status = force_call(ask, sampling); !status) return std::unexpected(status.error());
   Result<Question> question = fail("nothing was asked");
   if (ask.raw_tokens || ask.raw_text) {
     std::vector<int32_t> tokens =
