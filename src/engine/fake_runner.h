@@ -62,6 +62,25 @@ class FakeRunner final : public StepRunner {
     }
   }
 
+  // Of each row its token and the sum of the tokens up to it, as the pages have them.
+  Result<std::span<const float>> states(const Batch& batch) override {
+    if (fails) return fail("the fake model fails");
+    write(batch);
+    states_.clear();
+    for (const BatchSequence& sequence : batch.sequences) {
+      float sum = 0;
+      const int64_t end = sequence.first_position + sequence.row_count;
+      for (int64_t position = 0; position < end; ++position) {
+        const int32_t token = at(sequence, position);
+        CHECK_GE(token, 0);
+        sum += static_cast<float>(token);
+        if (position < sequence.first_position) continue;
+        states_.push_back(static_cast<float>(token));
+        states_.push_back(sum);
+      }
+    }
+    return std::span<const float>(states_);
+  }
   size_t page_bytes() const override { return sizeof(pages_.front()); }
   void read_page(int32_t page, std::span<std::byte> bytes) override {
     std::memcpy(bytes.data(), pages_.at(static_cast<size_t>(page)).data(), bytes.size());
@@ -151,6 +170,7 @@ class FakeRunner final : public StepRunner {
 
   std::vector<std::array<int32_t, kKvPageTokens>> pages_;
   std::vector<float> logits_;
+  std::vector<float> states_;
 };
 
 // What a request must give, computed the plain way: one token after the other, nothing shared.

@@ -153,6 +153,9 @@ class LocalEngineImpl final : public LocalEngine {
   }
 
   uint64_t submit(LoopRequest request) override { return parts_.loop->submit(std::move(request)); }
+  uint64_t submit(EmbeddingRequest request) override {
+    return parts_.loop->submit(std::move(request));
+  }
   void cancel(uint64_t id) override { parts_.loop->cancel(id); }
   Result<Completion> run(LoopRequest request) override {
     return parts_.loop->run(std::move(request));

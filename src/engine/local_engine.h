@@ -91,6 +91,9 @@ class LocalEngine : public Engine {
   // Asks, and returns at once: the id, for cancel().
   virtual uint64_t ask(Question question, AnswerEvents events) = 0;
 
+  // A text as a vector of config().dim numbers; see EmbeddingRequest.
+  virtual uint64_t submit(EmbeddingRequest request) = 0;
+
   // The tokens a chat request reads: template rendered, special tokens of users' text left as text,
   // a beginning-of-sequence token once where the model wants one.
   virtual Result<std::vector<int32_t>> chat_prompt(const std::vector<ChatTurn>& turns) const = 0;

@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <future>
+#include <iterator>
+#include <limits>
 #include <random>
 #include <utility>
 
@@ -57,6 +60,10 @@ Loop::Loop(LoopOptions options, int32_t pages, std::unique_ptr<StepRunner> runne
   thread_ = std::thread([this] { work(); });
 }
 
+Result<std::span<const float>> StepRunner::states(const Batch&) {
+  return fail("this model gives no states to make vectors of");
+}
+
 Loop::~Loop() {
   CHECK(!on_loop_thread());
   {
@@ -79,6 +86,20 @@ uint64_t Loop::enqueue(LoopRequest request, bool cancelled) {
     if (cancelled) cancelled_.push_back(id);
     inbox_.push_back({id, Clock::now(), std::move(request)});
     reconsider_step();
+  }
+  wake_.notify_one();
+  return id;
+}
+
+uint64_t Loop::submit(EmbeddingRequest request) {
+  uint64_t id = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    id = ++last_id_;
+    Embedding embedding;
+    embedding.id = id;
+    embedding.request = std::move(request);
+    embedding_inbox_.push_back(std::move(embedding));
   }
   wake_.notify_one();
   return id;
@@ -180,7 +201,9 @@ void Loop::work() {
   while (take_messages()) {
     if (scheduler_.idle()) take_up();
     step();
+    embed_some();
   }
+  while (!embeddings_.empty()) end_embedding(fail("the engine was closed"));
   while (!active_.empty()) finish(active_.begin()->first, FinishReason::kCancelled);
   if (keeper_) keeper_->keep_all();
 }
@@ -189,7 +212,7 @@ void Loop::work() {
 void Loop::keep_pages() {
   const auto is_wanted = [this] {
     const std::lock_guard lock(mutex_);
-    return stop_ || !inbox_.empty() || !cancelled_.empty();
+    return stop_ || !inbox_.empty() || !cancelled_.empty() || !embedding_inbox_.empty();
   };
   while (keeper_ && !has_work() && !is_wanted() && keeper_->keep_some()) {
     counted_.pages_kept = keeper_->kept();
@@ -207,8 +230,12 @@ bool Loop::take_messages() {
   {
     std::unique_lock lock(mutex_);
     if (!has_work()) {
-      wake_.wait(lock, [&] { return stop_ || !inbox_.empty() || !cancelled_.empty(); });
+      wake_.wait(lock, [&] {
+        return stop_ || !inbox_.empty() || !cancelled_.empty() || !embedding_inbox_.empty();
+      });
     }
+    std::ranges::move(embedding_inbox_, std::back_inserter(embeddings_));
+    embedding_inbox_.clear();
     requests.swap(inbox_);
     cancelled.swap(cancelled_);
     stop = stop_;
@@ -220,7 +247,13 @@ bool Loop::take_messages() {
       refused.emplace_back(&message, std::move(started).error());
     }
   }
-  for (const uint64_t id : cancelled) finish(id, FinishReason::kCancelled);
+  for (const uint64_t id : cancelled) {
+    finish(id, FinishReason::kCancelled);
+    const auto place = std::ranges::find(embeddings_, id, &Embedding::id);
+    if (place == embeddings_.end()) continue;
+    std::rotate(embeddings_.begin(), place, std::next(place));
+    end_embedding(fail("the request was cancelled"));
+  }
   if (!requests.empty() || !cancelled.empty()) publish_stats();
   for (auto& [message, error] : refused) {
     const auto& on_done = message->request.on_done;
@@ -367,6 +400,67 @@ void Loop::step() {
   }
   counted_.sample_seconds += seconds_between(after, Clock::now());
   publish_stats();
+}
+
+// Reads some more of the first text that is to be a vector.
+void Loop::embed_some() {
+  if (embeddings_.empty()) return;
+  Embedding& embedding = embeddings_.front();
+  const std::vector<int32_t>& tokens = embedding.request.tokens;
+  const int64_t size = std::ssize(tokens);
+  if (size == 0) return end_embedding(misuse("an empty text has no vector"));
+  if (size > options_.context_tokens) {
+    return end_embedding(std::unexpected(too_long("the text", size, true)));
+  }
+  for (const int32_t token : tokens) {
+    if (token < 0 || token >= options_.vocab_size) {
+      return end_embedding(misuse(fmt::format("token {} is not in the vocabulary, which has {}",
+                                              token, options_.vocab_size)));
+    }
+  }
+  std::vector<PageAction> actions;
+  if (!pool_.grow(embedding.sequence, size, actions)) {
+    // Others hold the pages: they come free when those end.
+    if (scheduler_.idle()) end_embedding(fail("the cache has no room for the text"));
+    return;
+  }
+  runner_->apply(actions);
+  const SchedulerOptions& limits = options_.scheduler;
+  const int64_t rows =
+      std::min(size - embedding.read,
+               scheduler_.idle() ? limits.prefill_chunk : limits.prefill_chunk_shared);
+  Batch batch;
+  for (int64_t position = embedding.read; position < embedding.read + rows; ++position) {
+    batch.tokens.push_back(tokens[static_cast<size_t>(position)]);
+    batch.positions.push_back(static_cast<int32_t>(position));
+  }
+  batch.sequences.push_back({.first_row = 0,
+                             .row_count = rows,
+                             .first_position = embedding.read,
+                             .pages = embedding.sequence.pages()});
+  const Result<std::span<const float>> states = runner_->states(batch);
+  if (!states) return end_embedding(std::unexpected(states.error()));
+  const size_t dim = states->size() / static_cast<size_t>(rows);
+  embedding.sum.resize(dim);
+  for (size_t i = 0; i < states->size(); ++i) embedding.sum[i % dim] += (*states)[i];
+  embedding.read += rows;
+  if (embedding.read < size) return;
+  // The mean's direction is the sum's.
+  double squares = 0;
+  for (const float one : embedding.sum) squares += double{one} * one;
+  if (!(squares > 0 && squares < std::numeric_limits<double>::infinity())) {
+    return end_embedding(fail("the states of the text are no numbers"));
+  }
+  const auto scale = static_cast<float>(1 / std::sqrt(squares));
+  for (float& one : embedding.sum) one *= scale;
+  end_embedding(std::move(embedding.sum));
+}
+
+void Loop::end_embedding(Result<std::vector<float>> result) {
+  Embedding done = std::move(embeddings_.front());
+  embeddings_.pop_front();
+  pool_.discard(std::move(done.sequence));
+  if (done.request.on_done) done.request.on_done(std::move(result));
 }
 
 Status Loop::note_logprobs(Active& active, std::span<const float> logits, int32_t token) {

@@ -42,6 +42,8 @@ class StepRunner {
   // writes to them (and restores what was there). Of an abandoned batch it may return anything, and
   // should return soon. An error is for all requests of the step.
   virtual Result<std::span<float>> run(const Batch& batch) = 0;
+  // The states that logits come of, of all rows: [rows, dim], valid until the next call.
+  virtual Result<std::span<const float>> states(const Batch& batch);
   // The bytes of a page, to be kept and to be put back; 0: they cannot be had.
   virtual size_t page_bytes() const { return 0; }
   virtual void read_page(int32_t /*page*/, std::span<std::byte> /*bytes*/) {}
@@ -89,6 +91,13 @@ struct LoopRequest {
   std::function<Result<TokenSet>()> allowed_tokens;
   // Called once, last. May be empty.
   std::function<void(Result<struct Completion>)> on_done;
+};
+
+// A text as one vector: the mean of its tokens' states, of length one. Read in steps between those
+// of other requests, never from the cache (which has no states).
+struct EmbeddingRequest {
+  std::vector<int32_t> tokens;
+  std::function<void(Result<std::vector<float>>)> on_done;  // once
 };
 
 struct Completion {
@@ -142,8 +151,10 @@ class Loop {
   // on_done tells errors too: no call of submit() is without an answer. When it is called, stats()
   // counts the request as neither waiting nor running.
   uint64_t submit(LoopRequest request);
-  // on_done comes with kCancelled and what there is so far: after the step under way, which is
-  // given up when most of its rows are for requests that were cancelled.
+  // The same for a vector.
+  uint64_t submit(EmbeddingRequest request);
+  // on_done comes with kCancelled (of a vector, an error) and what there is so far: after the step
+  // under way, which is given up when most of its rows are for requests that were cancelled.
   void cancel(uint64_t id);
   // The refusal of a text that is too long for the context: `name` is what the caller calls it.
   // With room for an answer, unless it is only read.
@@ -168,7 +179,9 @@ class Loop {
   bool take_messages();
   Status start(Message& message);
   void schedule(Active& active);
-  bool has_work() const { return !scheduler_.idle() || !ahead_.empty(); }
+  bool has_work() const { return !scheduler_.idle() || !ahead_.empty() || !embeddings_.empty(); }
+  void embed_some();
+  void end_embedding(Result<std::vector<float>> result);
   void give_way();
   void take_up();
   Status check(const LoopRequest& request) const;
@@ -199,12 +212,21 @@ class Loop {
   std::vector<bool> ends_;       // by token
   std::unordered_map<uint64_t, std::unique_ptr<Active>> active_;
   LoopStats counted_;
-  std::deque<uint64_t> ahead_;  // requests that nobody waits for, and that have to
-  uint64_t running_ahead_ = 0;  // the one of them that is read now; 0: none
+  struct Embedding {
+    uint64_t id = 0;
+    EmbeddingRequest request;
+    KvSequence sequence;
+    int64_t read = 0;        // tokens
+    std::vector<float> sum;  // of their states
+  };
+  std::deque<Embedding> embeddings_;  // the first is being read
+  std::deque<uint64_t> ahead_;        // requests that nobody waits for, and that have to
+  uint64_t running_ahead_ = 0;        // the one of them that is read now; 0: none
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::vector<Message> inbox_;  // guarded by mutex_, as all below
+  std::vector<Embedding> embedding_inbox_;
   std::vector<uint64_t> cancelled_;
   struct StepRows {
     uint64_t id = 0;

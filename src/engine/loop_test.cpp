@@ -666,6 +666,58 @@ TEST(Loop, DestructionAnswersEveryone) {
   EXPECT_EQ(answered, 30);
 }
 
+// The vector of a text is the same read in one step or in many, alone or while others are answered.
+TEST(Loop, VectorsOfTextsDependOnTheTextAlone) {
+  std::mt19937 random(21);
+  const std::vector<int32_t> text = random_prompt(random, 300);
+  const auto vector_of = [](Loop& loop, std::vector<int32_t> tokens) {
+    std::promise<Result<std::vector<float>>> promise;
+    loop.submit(EmbeddingRequest{
+        .tokens = std::move(tokens),
+        .on_done = [&](Result<std::vector<float>> vector) { promise.set_value(vector); }});
+    return promise.get_future().get();
+  };
+  Loop alone(options(), 20, std::make_unique<FakeRunner>(20));
+  const auto expected = vector_of(alone, text);
+  ASSERT_TRUE(expected);
+  EXPECT_NEAR((*expected)[0] * (*expected)[0] + (*expected)[1] * (*expected)[1], 1, 1e-5);
+
+  Loop busy(options(), 30, std::make_unique<FakeRunner>(30));
+  std::atomic<int> answered = 0;
+  for (int i = 0; i < 6; ++i) {
+    LoopRequest request = request_of(random_prompt(random, 100, 3), 0.6, 1, 100);
+    request.ignore_end = true;
+    request.on_done = [&](const Result<Completion>&) { ++answered; };
+    busy.submit(std::move(request));
+  }
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(vector_of(busy, text).value(), *expected);
+  EXPECT_FALSE(vector_of(busy, {}));
+  EXPECT_FALSE(vector_of(busy, {FakeModel::kVocab}));
+  EXPECT_FALSE(vector_of(busy, std::vector<int32_t>(kContext + 1, 1)));
+  while (answered < 6) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+}
+
+TEST(Loop, LogitBiasMovesTheChoiceAndNothingElse) {
+  std::mt19937 random(22);
+  Loop loop(options(), 20, std::make_unique<FakeRunner>(20));
+  LoopRequest request = request_of(random_prompt(random, 50), 0, 1, 10);
+  request.sampling.logprobs_top = 0;
+  const auto plain = loop.run(request);
+  ASSERT_TRUE(plain);
+  request.sampling.logit_bias = {{7, 100}, {8, -100}};
+  const auto biased = loop.run(request);
+  ASSERT_TRUE(biased);
+  EXPECT_EQ(biased->tokens, std::vector<int32_t>(10, 7));
+  request.sampling.logit_bias = {{plain->tokens[0], -100}};
+  const auto barred = loop.run(request);
+  ASSERT_TRUE(barred);
+  EXPECT_NE(barred->tokens[0], plain->tokens[0]);
+  request.sampling.logit_bias = {};
+  EXPECT_EQ(loop.run(request)->tokens, plain->tokens) << "the scores were put back";
+  request.sampling.logit_bias = {{FakeModel::kVocab, 1}};
+  EXPECT_FALSE(loop.run(request));
+}
+
 TEST(Loop, ManyThreadsAtOnce) {
   Loop loop(options(), 60, std::make_unique<FakeRunner>(60));
   std::atomic<int> wrong = 0;

@@ -30,6 +30,12 @@ void ModelRunner::apply(std::span<const PageAction> actions) {
   if (drafter_ != nullptr) drafter_->apply(actions);
 }
 
+Result<std::span<const float>> ModelRunner::states(const Batch& batch) {
+  states_ = model_.forward_with_states(ops_, batch, kv_).states;
+  if (check_weights_) MINKE_TRY(check_weights_());
+  return ops_.read(states_);
+}
+
 void ModelRunner::read_page(int32_t page, std::span<std::byte> bytes) {
   const size_t head_bytes = kv_.spec().head_page_bytes();
   size_t at = 0;

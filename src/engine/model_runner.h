@@ -27,6 +27,7 @@ class ModelRunner final : public StepRunner {
 
   void apply(std::span<const PageAction> actions) override;
   Result<std::span<float>> run(const Batch& batch) override;
+  Result<std::span<const float>> states(const Batch& batch) override;
   size_t page_bytes() const override { return kv_.spec().page_bytes(); }
   void read_page(int32_t page, std::span<std::byte> bytes) override;
   void write_page(int32_t page, std::span<const std::byte> bytes) override;
@@ -39,6 +40,7 @@ class ModelRunner final : public StepRunner {
   CheckWeights check_weights_;
   std::unique_ptr<DraftModel> drafter_;  // null: none
   Tensor logits_;                        // of the last step, [logit_rows, vocab_size]
+  Tensor states_;                        // of the last states(), [rows, dim]
 };
 
 }  // namespace minke

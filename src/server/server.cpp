@@ -28,6 +28,7 @@ Routes all_routes(Services& services, const SystemSources& sources) {
   const auto add = [&](Routes more) { std::ranges::move(more, std::back_inserter(routes)); };
   add(openai_chat_routes(services));
   add(openai_model_routes(services));
+  add(openai_embedding_routes(services));
   add(system_routes(sources));
   add(static_routes());
   return routes;

@@ -5,6 +5,8 @@
 #pragma once
 
 #include <expected>
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +24,21 @@ struct Services {
 Routes openai_chat_routes(Services& services);
 Routes openai_completion_routes(Services& services);
 Routes openai_model_routes(Services& services);
+Routes openai_embedding_routes(Services& services);
+
+struct EmbedInput {
+  std::string text = {};
+  std::optional<std::vector<int32_t>> tokens = {};  // instead of the text
+};
+struct EmbeddedTexts {
+  std::string model;
+  std::vector<std::vector<float>> vectors;  // of length one, one a text
+  int64_t tokens = 0;                       // of all texts
+};
+using OnEmbedded = std::function<void(std::expected<EmbeddedTexts, ApiError>)>;
+// `on_done` comes once, on any thread; it must not block.
+void embed_texts(Services& services, const std::string& model, std::vector<EmbedInput> input,
+                 OnEmbedded on_done);
 
 // Parts of requests, for chat completions, responses and others that borrow them.
 

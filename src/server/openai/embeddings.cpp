@@ -1,0 +1,204 @@
+// POST /v1/embeddings: texts as vectors. Ollama's /api/embed asks the same of embed_texts().
+
+#include <fmt/format.h>
+
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <mutex>
+
+#include "server/openai/openai.h"
+
+namespace minke::server {
+namespace {
+
+constexpr size_t kTextsMax = 2048;
+constexpr size_t kTokensMax = 1 << 20;
+
+// One request's texts on their way; kept alive by the engine's callbacks.
+struct Embedding : std::enable_shared_from_this<Embedding> {
+  Embedding(size_t count, OnEmbedded told) : vectors(count), on_done(std::move(told)) {}
+
+  // On the engine's thread.
+  void take(size_t index, Result<std::vector<float>> vector) {
+    const std::lock_guard lock(mutex);
+    if (!vector && !error) error = engine_error(vector.error());
+    if (vector) vectors[index] = *std::move(vector);
+    if (++done < vectors.size()) return;
+    if (error) {
+      on_done(std::unexpected(*error));
+    } else {
+      on_done(EmbeddedTexts{.model = lease->name, .vectors = std::move(vectors), .tokens = tokens});
+    }
+  }
+
+  Lease lease;
+  std::mutex mutex;
+  std::vector<std::vector<float>> vectors;
+  OnEmbedded on_done;
+  std::optional<ApiError> error;
+  size_t done = 0;
+  int64_t tokens = 0;
+};
+
+// The first numbers of a vector, of length one again.
+void shorten(std::vector<float>& vector, size_t dimensions) {
+  if (dimensions >= vector.size()) return;
+  vector.resize(dimensions);
+  double squares = 0;
+  for (const float one : vector) squares += double{one} * one;
+  const auto scale = static_cast<float>(1 / std::sqrt(std::max(squares, 1e-30)));
+  for (float& one : vector) one *= scale;
+}
+
+std::string base64(std::string_view bytes) {
+  constexpr std::string_view kDigits =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string out;
+  for (size_t i = 0; i < bytes.size(); i += 3) {
+    uint32_t word = 0;
+    const size_t count = std::min<size_t>(3, bytes.size() - i);
+    for (size_t j = 0; j < 3; ++j) {
+      word = word << 8 | (j < count ? static_cast<uint8_t>(bytes[i + j]) : 0U);
+    }
+    for (size_t j = 0; j < 4; ++j) {
+      out += j <= count ? kDigits[word >> (18 - 6 * j) & 63] : '=';
+    }
+  }
+  return out;
+}
+
+Value vector_value(const std::vector<float>& vector, bool as_base64) {
+  if (as_base64) {
+    std::string bytes(vector.size() * sizeof(float), '\0');
+    std::memcpy(bytes.data(), vector.data(), bytes.size());
+    return Value(base64(bytes));
+  }
+  Value::Array numbers;
+  numbers.reserve(vector.size());
+  for (const float one : vector) numbers.emplace_back(double{one});
+  return Value(std::move(numbers));
+}
+
+// A text, texts, tokens, or lists of tokens.
+std::vector<EmbedInput> read_input(const Value& input) {
+  std::vector<EmbedInput> out;
+  const auto tokens_of = [](const Value::Array& numbers) {
+    EmbedInput one;
+    one.tokens.emplace();
+    for (const Value& number : numbers) {
+      one.tokens->push_back(static_cast<int32_t>(number.as_int() ? *number.as_int() : -1));
+    }
+    return one;
+  };
+  if (const std::string* text = input.as_string()) {
+    out.push_back({.text = *text});
+    return out;
+  }
+  const Value::Array& all = *input.as_array();
+  if (!all.empty() && all.front().as_array() == nullptr && all.front().as_string() == nullptr) {
+    out.push_back(tokens_of(all));
+    return out;
+  }
+  for (const Value& one : all) {
+    if (const std::string* text = one.as_string()) out.push_back({.text = *text});
+    if (const Value::Array* numbers = one.as_array()) out.push_back(tokens_of(*numbers));
+  }
+  return out;
+}
+
+void handle(Services& services, const std::shared_ptr<Call>& call) {
+  const Value& body = call->body;
+  std::vector<EmbedInput> input = read_input(*body.find("input"));
+  if (input.empty() || input.size() > kTextsMax) {
+    return call->fail(bad_request(
+        fmt::format("input has {} texts; 1 to {} are taken", input.size(), kTextsMax), "input"));
+  }
+  const bool as_base64 = text_member(body, "encoding_format") == "base64";
+  const auto dimensions = static_cast<size_t>(maybe_integer(body, "dimensions").value_or(1 << 20));
+  embed_texts(services, text_member(body, "model"), std::move(input),
+              [call, as_base64, dimensions](std::expected<EmbeddedTexts, ApiError> result) {
+                if (!result) return call->fail(result.error());
+                Value::Array data;
+                for (size_t i = 0; i < result->vectors.size(); ++i) {
+                  shorten(result->vectors[i], dimensions);
+                  data.emplace_back(
+                      Value::Object{{"object", "embedding"},
+                                    {"index", static_cast<int64_t>(i)},
+                                    {"embedding", vector_value(result->vectors[i], as_base64)}});
+                }
+                call->respond(Value(Value::Object{
+                    {"object", "list"},
+                    {"data", Value(std::move(data))},
+                    {"model", result->model},
+                    {"usage", Value(Value::Object{{"prompt_tokens", result->tokens},
+                                                  {"total_tokens", result->tokens}})}}));
+              });
+}
+
+}  // namespace
+
+void embed_texts(Services& services, const std::string& model, std::vector<EmbedInput> input,
+                 OnEmbedded on_done) {
+  const std::expected<std::string, ApiError> name = services.models.resolve(model);
+  if (!name) return on_done(std::unexpected(name.error()));
+  const auto embedding = std::make_shared<Embedding>(input.size(), std::move(on_done));
+  services.models.lease(
+      *name, [embedding, input = std::move(input)](const std::expected<Lease, ApiError>& lease) {
+        if (!lease) return embedding->on_done(std::unexpected(lease.error()));
+        embedding->lease = *lease;
+        LocalEngine& engine = *(*lease)->engine;
+        std::vector<std::vector<int32_t>> texts;
+        for (const EmbedInput& one : input) {
+          texts.push_back(one.tokens ? *one.tokens : engine.text_prompt(one.text, false));
+          embedding->tokens += std::ssize(texts.back());
+        }
+        for (size_t i = 0; i < texts.size(); ++i) {
+          engine.submit(EmbeddingRequest{
+              .tokens = std::move(texts[i]),
+              .on_done = [embedding, i](auto vector) { embedding->take(i, std::move(vector)); }});
+        }
+      });
+}
+
+Routes openai_embedding_routes(Services& services) {
+  const Shape tokens = Shape::array(Shape::integer(0, int64_t{1} << 31), kTokensMax);
+  const Shape input = Shape::one_of({Shape::string(), Shape::array(Shape::string(), kTextsMax),
+                                     tokens, Shape::array(tokens, kTextsMax)});
+  const Shape vector = Shape::one_of({Shape::array(Shape::number(), kTokensMax), Shape::string()});
+  return {{
+      .method = "POST",
+      .path = "/v1/embeddings",
+      .id = "createEmbedding",
+      .summary = "Texts as vectors",
+      .description = "The mean of the states of a text's tokens, of length one. A chat model's "
+                     "states say less about likeness than those of a model made for it.",
+      .tag = "OpenAI",
+      .body = Shape::object({
+                                optional("model", Shape::string().at_most(500)),
+                                required("input", input),
+                                optional("encoding_format", Shape::choice({"float", "base64"})),
+                                optional("dimensions", Shape::integer(1, 1 << 20)),
+                                optional("user", Shape::string()),
+                            })
+                  .named("EmbeddingRequest"),
+      .body_bytes_max = kChatBody,
+      .answers = {{.description = "A vector for each text",
+                   .shape =
+                       Shape::object(
+                           {
+                               required("object", Shape::choice({"list"})),
+                               required("data", Shape::array(Shape::object({
+                                                                 required("index", Shape::integer(
+                                                                                       0, 1 << 20)),
+                                                                 required("embedding", vector),
+                                                             }),
+                                                             kTextsMax)),
+                               required("model", Shape::string()),
+                           })
+                           .named("EmbeddingList")}},
+      .handle = [&services](const std::shared_ptr<Call>& call) { handle(services, call); },
+  }};
+}
+
+}  // namespace minke::server
