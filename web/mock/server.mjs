@@ -91,6 +91,12 @@ async function handle(store, key, request, response) {
   const body = type.includes('json') && bytes.length > 0 ? JSON.parse(bytes.toString()) : {};
   const found = store.route(request.method, parts, { query: url.searchParams, body, bytes, type, response });
   if (found === store.streaming) return;
+  if (store.loses_next && request.method === 'POST') {
+    // It was done, but the asker does not hear of it.
+    store.loses_next = false;
+    request.socket.destroy();
+    return;
+  }
   if (found?.file) {
     response.writeHead(200, {
       'Content-Type': found.type,

@@ -23,6 +23,8 @@ export class Store {
     this.messages = new Map();
     this.attachments = new Map();
     this.generations = new Map();
+    this.loses_next = false;
+    this.made = new Map();
     this.listeners = new Set();
     if (!empty) sample_conversations(this, id);
     setInterval(() => {
@@ -102,7 +104,17 @@ export class Store {
     return [...this.messages.values()].filter((m) => m.conversation_id === conversation_id);
   }
 
-  conversations_(method, name, [what], request) {
+  // The same request a second time, by its `once`, gives what it gave the first time.
+  conversations_(method, name, rest, request) {
+    const { once, ...body } = request.body;
+    if (once === undefined) return this.conversation_route(method, name, rest, request);
+    if (!this.made.has(once)) {
+      this.made.set(once, this.conversation_route(method, name, rest, { ...request, body }));
+    }
+    return this.made.get(once);
+  }
+
+  conversation_route(method, name, [what], request) {
     const { body, query } = request;
     if (!name && method === 'POST') return this.new_conversation(body);
     if (!name) return this.list_conversations(query);

@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { readFileSync } from 'node:fs';
 import { AppDriver } from './app.mjs';
 import { open_page } from './browser.mjs';
-import { Walk } from './steps.mjs';
+import { until, Walk } from './steps.mjs';
 
 const source = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
@@ -52,6 +52,31 @@ export async function accessible(browser, url, { key = '' } = {}) {
       const fold = page.locator('[data-do="thinking"]').first();
       if ((await fold.count()) > 0) await fold.click();
     });
+    await look('an edit', async () => {
+      const mine = page.locator('[data-role="user"]').first();
+      await mine.hover();
+      await mine.locator('[data-do="edit"]').click();
+    });
+    await page.getByRole('button', { name: 'Cancel' }).click();
+    await look('a menu', async () => {
+      await app.last().hover();
+      await app.last().getByRole('button', { name: 'Compare and more' }).click();
+    });
+    await look('two answers side by side', async () => {
+      await page.getByRole('menuitem', { name: 'The same model again' }).click();
+      await until(async () => (await page.locator('article.pair section').count()) === 2, 'two columns');
+      await until(async () => (await page.locator('[data-do="stop"]').count()) === 0, 'the end of both');
+    });
+    await page.locator('article.pair').getByRole('button', { name: 'Close' }).click();
+    await look('a summary', async () => {
+      await page.click('.meter');
+      await page.getByRole('button', { name: 'Summarise the chat so far' }).click();
+      await page.getByRole('button', { name: 'Show the summary' }).click();
+    });
+    await look('a question', async () => {
+      await page.getByRole('button', { name: 'Take it back' }).click();
+    });
+    await app.answer('Take back');
     await look('the model picker', () => page.click('.model-button'));
     await page.keyboard.press('Escape');
     await look('the context meter', () => page.click('.meter'));

@@ -29,6 +29,17 @@ export async function mock_only(browser, mock) {
     await app.status('complete');
     await app.same_as_server();
   });
+  await w.step('a question that arrived, though nobody heard so, is not said twice', async () => {
+    await app.new_chat();
+    await app.ask('First');
+    mock.store.loses_next = true;
+    await app.say('Second');
+    await app.status('complete');
+    await page.waitForTimeout(500);
+    equal(mock.store.tree(app.conversation()).length, 4, 'messages the server has');
+    equal(await page.locator('[data-message]').count(), 4, 'messages shown');
+    equal(await page.inputValue('#composer'), '', 'what is written');
+  });
   await w.step('several pieces of thinking are told apart', async () => {
     await app.new_chat();
     await app.ask('Think twice');

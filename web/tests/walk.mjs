@@ -6,25 +6,28 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AppDriver } from './app.mjs';
 import { open_page } from './browser.mjs';
+import { start_wire } from './proxy.mjs';
 import { check, equal, until, Walk } from './steps.mjs';
 
 export async function walk(browser, url, { key = '' } = {}) {
-  const { context, page, faults } = await open_page(browser, url, {
+  const wire = await start_wire(url);
+  const { context, page, faults } = await open_page(browser, wire.url, {
     permissions: ['clipboard-read', 'clipboard-write'],
-    forgive: ['net::ERR_INTERNET_DISCONNECTED', 'net::ERR_FAILED', 'net::ERR_NETWORK_CHANGED'],
+    forgive: ['net::ERR_CONNECTION', 'net::ERR_EMPTY_RESPONSE', 'net::ERR_INCOMPLETE_CHUNKED_ENCODING', 'net::ERR_SOCKET'],
   });
   if (key) await page.addInitScript((k) => localStorage.setItem('minke.key', k), key);
-  const app = new AppDriver(page, url);
+  const app = new AppDriver(page, wire.url);
   const w = new Walk('walk', page, faults);
   const stamp = Date.now().toString(36);
   await talk(w, app, stamp);
   await branches(w, app);
-  await network(w, app, context);
+  await network(w, app, wire);
   await settings(w, app);
   await files(w, app);
   await organise(w, app, stamp);
   await pages(w, app);
   await context.close();
+  wire.close();
   return w.count;
 }
 
@@ -143,7 +146,7 @@ async function branches(w, app) {
   });
 }
 
-async function network(w, app, context) {
+async function network(w, app, wire) {
   const { page } = app;
   await w.step('a reload in the middle of an answer loses nothing', async () => {
     await app.new_chat();
@@ -157,12 +160,26 @@ async function network(w, app, context) {
   await w.step('a lost network is said, and nothing is lost or doubled', async () => {
     await app.say('A slow story of a boat, please');
     await app.streaming();
-    await context.setOffline(true);
-    await page.waitForTimeout(1200);
-    await context.setOffline(false);
+    wire.cut();
+    await page.locator('.notice span').waitFor();
+    await page.waitForTimeout(800);
+    wire.mend();
     await app.status('complete');
     await app.same_as_server();
     await until(async () => (await page.locator('.notice span').count()) === 0, 'the notice to go', 20_000);
+  });
+  await w.step('what is said while the network is away is kept, and said once', async () => {
+    const before = await page.locator('[data-message]').count();
+    wire.cut();
+    await app.write('Said into nothing');
+    await page.press('#composer', 'Enter');
+    await page.getByText('What you wrote is kept').first().waitFor();
+    equal(await page.inputValue('#composer'), 'Said into nothing', 'what is written');
+    wire.mend();
+    await until(async () => (await page.locator('.notice span').count()) === 0, 'the notice to go', 20_000);
+    await page.press('#composer', 'Enter');
+    await until(async () => (await page.locator('[data-message]').count()) === before + 2, 'one question more');
+    await app.status('complete');
   });
   await w.step('what is written but not sent survives a reload', async () => {
     await page.locator('#composer').pressSequentially('a half sent');

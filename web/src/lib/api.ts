@@ -119,6 +119,13 @@ async function save(path: string, name: string): Promise<void> {
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
+// Browsers send a request again by themselves when a kept connection breaks under it. What makes
+// something therefore says which time it is, and the server makes it once.
+function once<B extends object>(body: B): B & { once: string } {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return { ...body, once: Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('') };
+}
+
 const segment = encodeURIComponent;
 type ConversationPatch = Partial<
   Pick<T.Conversation, 'title' | 'folder_id' | 'pinned' | 'archived' | 'settings' | 'leaf_id'>
@@ -132,7 +139,7 @@ export const api = {
   conversations: (q: { folder?: string; archived?: boolean; before?: string; limit?: number }) =>
     get<{ conversations: T.Conversation[]; next: string | null }>(`/conversations${query(q)}`),
   create: (body: { title?: string; folder_id?: string | null; settings?: T.Settings }) =>
-    send<T.Conversation>('POST', '/conversations', body),
+    send<T.Conversation>('POST', '/conversations', once(body)),
   conversation: (id: string) =>
     get<{ conversation: T.Conversation; messages: T.Message[] }>(`/conversations/${id}`),
   patch: (id: string, body: ConversationPatch) =>
@@ -152,14 +159,18 @@ export const api = {
     send<{ message: T.Message; answer: T.Message | null }>(
       'POST',
       `/conversations/${id}/messages`,
-      body,
+      once(body),
     ),
   answers: (id: string, body: { parent_id: string; settings?: T.Settings; count: number }) =>
-    send<{ answers: T.Message[] }>('POST', `/conversations/${id}/answers`, body),
+    send<{ answers: T.Message[] }>('POST', `/conversations/${id}/answers`, once(body)),
   go_on: (id: string, message_id: string) =>
     send<{ answer: T.Message }>('POST', `/conversations/${id}/continue`, { message_id }),
   compact: (id: string, leaf_id: string, settings?: T.Settings) =>
-    send<{ answer: T.Message }>('POST', `/conversations/${id}/compaction`, { leaf_id, settings }),
+    send<{ answer: T.Message }>(
+      'POST',
+      `/conversations/${id}/compaction`,
+      once({ leaf_id, settings }),
+    ),
   context: (id: string, leaf: string, signal?: AbortSignal) =>
     get<T.Context>(`/conversations/${id}/context${query({ leaf })}`, signal),
   remove_message: (id: string, keep_below: boolean) =>

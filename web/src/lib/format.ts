@@ -18,6 +18,11 @@ export function count(n: number): string {
   return `${(n / 1e6).toFixed(1)}M`;
 }
 
+// Sizes of contexts are powers of two more often than not, and known by those: 32k, 128k.
+export function context_size(tokens: number): string {
+  return tokens >= 8192 && tokens % 1024 === 0 ? `${tokens / 1024}k` : count(tokens);
+}
+
 export function parameters(n: number): string {
   if (n >= 1e9) return `${(n / 1e9).toFixed(n < 1e10 ? 1 : 0)}B`;
   return `${Math.round(n / 1e6)}M`;

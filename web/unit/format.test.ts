@@ -1,0 +1,42 @@
+import { describe, expect, it } from 'vitest';
+import { age_group, bytes, context_size, count, duration, parameters, rate, thought_for } from '../src/lib/format';
+import { plain } from '../src/lib/plain';
+
+describe('numbers as people read them', () => {
+  it.each([
+    [bytes(999), '999 B'],
+    [bytes(1000), '1.0 kB'],
+    [bytes(1_117_000_000), '1.1 GB'],
+    [bytes(999_950), '1.0 MB'],
+    [count(9999), '9,999'],
+    [count(131_072), '131k'],
+    [context_size(32_768), '32k'],
+    [context_size(40_960), '40k'],
+    [context_size(4096), '4,096'],
+    [parameters(135_000_000), '135M'],
+    [parameters(7_600_000_000), '7.6B'],
+    [parameters(671_000_000_000), '671B'],
+    [duration(59_900), '59 s'],
+    [duration(61_000), '1 min 1 s'],
+    [duration(3_720_000), '1 h 2 min'],
+    [thought_for(400), 'less than a second'],
+    [thought_for(8_400), '8 s'],
+    [rate(9.94), '9.9 tok/s'],
+    [rate(41.6), '42 tok/s'],
+  ])('%s', (got, want) => expect(got).toBe(want));
+
+  it('groups by calendar days, not by hours', () => {
+    const now = new Date(2026, 10, 27, 0, 30).getTime();
+    expect(age_group(now - 10 * 60_000, now)).toBe('Today');
+    expect(age_group(now - 60 * 60_000, now)).toBe('Yesterday');
+    expect(age_group(now - 40 * 86_400_000, now)).toBe('Older');
+  });
+});
+
+describe('plain', () => {
+  it('leaves what would be read aloud', () => {
+    expect(plain('# Title\n\n- **bold** [link](http://x)\n\n```py\nx = 1\n```\nEnd.')).toBe(
+      'Title bold link (py code) End.',
+    );
+  });
+});
