@@ -1,5 +1,5 @@
 // What the mock says. A question chooses: "20000" for that many tokens with formulas and
-// code, "one block", "fail", "slow", "twice", "rtl"; else a short answer with some of everything.
+// code, "one block", "fail", "slow", "ponder", "twice", "rtl"; else a short answer with some of everything.
 
 const thoughts = [
   'The question asks for a short explanation. Let me recall what matters: the minke whale is the smallest of the great whales in the North Atlantic, about 7 to 10 metres long.\n\n',
@@ -87,6 +87,7 @@ export function answer_to(question, think) {
   if (/\brtl\b/.test(words)) return { thinking, text: rtl };
   if (/\bfail\b/.test(words)) return { thinking: [], text: 'It went well until', fails: true };
   if (/\bslow\b/.test(words)) return { thinking, text: short, rate: 70 };
+  if (/\bponder\b/.test(words)) return { thinking, text: 'Done.', rate: 30 };
   if (/\btwice\b/.test(words)) return { thinking: think ? [thoughts[0], thoughts[1]] : [], text: short };
   return { thinking, text: short };
 }

@@ -52,6 +52,15 @@ async function read_above(page) {
   await page.getByRole('button', { name: 'To the end' }).click();
 }
 
+// Where the first blocks of the answer stand in it: nothing that comes later may move them.
+function places_of_first(page) {
+  return page.evaluate(() => {
+    const blocks = [...document.querySelectorAll('article:last-of-type .block')].slice(0, 15);
+    const top = blocks[0].getBoundingClientRect().top;
+    return blocks.slice(0, -1).map((block) => Math.round(block.getBoundingClientRect().top - top)).join(' ');
+  });
+}
+
 // Seconds of the main thread per second, in each third of what is still to come.
 async function cost_of_thirds(page, context, app) {
   const debug = await context.newCDPSession(page);
@@ -104,7 +113,9 @@ export async function long_answer(browser, url) {
         await app.say(question);
         await until(async () => (await page.locator('.block').count()) > 0, 'the answer');
         await read_above(page);
+        const places = await places_of_first(page);
         const costs = await cost_of_thirds(page, context, app);
+        equal(await places_of_first(page), places, 'the places of the first blocks');
         check(costs[2] < 2 * costs[0] + 0.1, 'the last third costs no more than the first');
         await page.waitForTimeout(500);
         longest = report(what, await page.evaluate(() => window.measured));

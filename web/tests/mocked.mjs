@@ -6,6 +6,15 @@ import { AppDriver } from './app.mjs';
 import { open_page } from './browser.mjs';
 import { check, equal, until, Walk } from './steps.mjs';
 
+const formulas = String.raw`
+\sqrt[3]{x} \; \overline{ab} \; \widehat{xyz} \; \underbrace{a+b}_{n} \; \overrightarrow{AB}
+\begin{pmatrix}1&2\\3&4\end{pmatrix} \begin{array}{c|c}1&2\\\hline 3&4\end{array} \begin{cases}a&b\\c&d\end{cases}
+\boxed{x} \fbox{x} \colorbox{red}{x} \fcolorbox{red}{blue}{x} \textcolor{#00f}{y} \cancel{x} \sout{x}
+\raisebox{2pt}{x} \rule{1em}{1em} \xrightarrow[a]{b} \tag{1} \mathbb{R} \mathcal{L} \mathfrak{g} \mathscr{F}
+\boldsymbol{\beta} \text{\textbf{b}} \operatorname{argmax}_x \lim_{x\to0} \oint \left\{\frac{a}{b}\right\}
+\href{http://x}{y} \includegraphics{a} \htmlStyle{color:red}{x} \undefined
+\frac{`.trim().split('\n');
+
 export async function mock_only(browser, mock) {
   const { context, page, faults } = await open_page(browser, mock.url, {
     permissions: ['clipboard-read', 'clipboard-write'],
@@ -47,6 +56,32 @@ export async function mock_only(browser, mock) {
     await app.last().locator('[data-do="thinking"]').click();
     equal(await app.last().locator('.thinking .md').count(), 2, 'pieces');
   });
+  await w.step('the timer of the thinking counts, and counts on after a reload', async () => {
+    await app.new_chat();
+    await app.say('Ponder this');
+    const label = app.last().locator('[data-do="thinking"] .label');
+    await until(async () => (await label.textContent().catch(() => '')) === 'Thinking for 2 s', '2 s');
+    await page.reload();
+    await until(async () => /^Thinking for [34] s$/.test(await label.textContent().catch(() => '')), '3 s');
+    await app.status('complete');
+    const ms = (await app.tree()).messages[1].thinking[0].ms;
+    equal(await label.textContent(), `Thought for ${Math.round(ms / 1000)} s`, 'what the server stamped');
+  });
+  await w.step('thinking that its budget ended says so', async () => {
+    await page.locator('.effort').click();
+    await page.getByLabel('Tokens', { exact: true }).fill('8');
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Escape');
+    await app.ask('And once more');
+    await app.last().getByText('ended by its budget').waitFor();
+  });
+  await w.step('the list shows where an answer is being written', async () => {
+    await app.new_chat();
+    await app.say('A slow story of the list');
+    await app.item('A slow story of the list').locator('i').waitFor();
+    await app.status('complete');
+    await app.item('A slow story of the list').locator('i').waitFor({ state: 'detached' });
+  });
   await w.step('Arabic runs from the right, code and formulas do not', async () => {
     await app.new_chat();
     await app.ask('rtl');
@@ -62,6 +97,17 @@ export async function mock_only(browser, mock) {
     const fraction = await page.locator('.katex .mfrac .vlist > span').first().evaluate((span) => span.style.top);
     check(/em$/.test(fraction), 'a fraction has its places');
     equal(await page.locator('.katex-error').count(), 0, 'faults');
+  });
+  await w.step('formulas of all kinds hurt no policy', async () => {
+    const { conversation } = await app.tree();
+    mock.store.new_message(mock.store.conversation(conversation.id), {
+      parent_id: mock.store.conversation(conversation.id).leaf_id,
+      role: 'assistant',
+      content: formulas.map((tex) => `$$\n${tex}\n$$`).join('\n\n'),
+    });
+    await page.reload();
+    await until(async () => (await page.locator('.math-display[data-tex]').count()) >= formulas.length, 'all of them');
+    equal(await page.locator('.katex-error').count(), 1, 'formulas with a fault');
   });
   await w.step('a model is fetched, with its progress, then loaded and unloaded', async () => {
     await app.open('#/models');

@@ -67,6 +67,13 @@ export interface Message {
   kind: 'message' | 'summary';
 }
 
+// Of the stream of events: a message that is new, or has another status.
+export interface MessageEvent {
+  conversation_id: string;
+  message_id: string;
+  status: Status;
+}
+
 export interface Conversation {
   id: string;
   title: string;

@@ -4,6 +4,7 @@
 import { api, ApiError, on_key_needed, set_key } from '../lib/api';
 import { follow, Gone, type ServerEvent } from '../lib/sse';
 import type * as T from '../lib/types';
+import { ui } from './ui.svelte';
 
 type Listener = (event: string, data: unknown) => void;
 
@@ -80,7 +81,11 @@ class App {
   }
 
   take_model(model: T.Model): void {
-    const known = this.models.some((m) => m.name === model.name);
+    const before = this.models.find((m) => m.name === model.name);
+    const known = before !== undefined;
+    if (model.state === 'failed' && before?.state !== 'failed') {
+      ui.fault(new Error(`${model.name}: ${model.error ?? 'it failed, and no reason was given'}`));
+    }
     this.models = known
       ? this.models.map((m) => (m.name === model.name ? model : m))
       : [...this.models, model];

@@ -5,13 +5,14 @@ import { api, ApiError } from '../lib/api';
 import { server_clock } from '../lib/clock';
 import { plain } from '../lib/plain';
 import { branch_of, children_of, leaf_below, leaf_without, path_to, subtree } from '../lib/tree';
-import type { Attachment, Context, Conversation, Message, Settings } from '../lib/types';
+import type { Attachment, Context, Conversation, Message, MessageEvent, Settings } from '../lib/types';
 import { app } from './app.svelte';
 import { list } from './list.svelte';
 import { Shown } from './shown.svelte';
 import { attempt, ui } from './ui.svelte';
 
 const spoken_chars_max = 800;
+const nearly_full_share = 0.85;
 
 class Chat {
   conversation = $state.raw<Conversation | null>(null);
@@ -33,6 +34,11 @@ class Chat {
     this.conversation?.settings ?? { ...app.preferences.settings, ...this.draft_settings },
   );
   model = $derived(app.model(this.settings.model));
+  fullness = $derived.by(() => {
+    const total = this.context?.context_tokens || this.model?.context_tokens || 0;
+    return this.context && total > 0 ? Math.min(1, this.context.tokens / total) : 0;
+  });
+  nearly_full = $derived(this.fullness > nearly_full_share);
   // Messages above the last summary are not read by the model any more.
   summarised = $derived.by(() => {
     const at = this.path.findLastIndex((s) => s.m.kind === 'summary' && !s.running);
@@ -121,11 +127,7 @@ class Chat {
     if (event === 'conversation' && (data as Conversation).id === this.conversation.id) {
       this.conversation = data as Conversation;
     } else if (event === 'message') {
-      const { conversation_id, message_id, status } = data as {
-        conversation_id: string;
-        message_id: string;
-        status: string;
-      };
+      const { conversation_id, message_id, status } = data as MessageEvent;
       if (conversation_id !== this.conversation.id || this.sending) return;
       const shown = this.messages.get(message_id);
       // Another window has said something, or goes on with an answer.

@@ -1,9 +1,9 @@
 // The conversations of the sidebar, and searching them.
 
-import { SvelteSet } from 'svelte/reactivity';
+import { SvelteMap, SvelteSet } from 'svelte/reactivity';
 import { api } from '../lib/api';
 import { age_group } from '../lib/format';
-import type { Conversation, Hit } from '../lib/types';
+import type { Conversation, Hit, MessageEvent } from '../lib/types';
 import { app } from './app.svelte';
 import { attempt, ui } from './ui.svelte';
 
@@ -15,6 +15,7 @@ class List {
   archived = $state(false); // show those instead
   query = $state('');
   open_folders = new SvelteSet<string>();
+  running = new SvelteMap<string, Set<string>>(); // messages being written, by conversation
   hits = $state.raw<Hit[] | null>(null);
   #next = $state<string | null>(null);
   #search: AbortController | null = null;
@@ -43,13 +44,21 @@ class List {
       (event, data) => {
         if (event === 'conversation') this.take(data as Conversation);
         else if (event === 'conversation-gone') this.drop((data as { id: string }).id);
+        else if (event === 'message') this.#hear(data as MessageEvent);
       },
-      () => void this.load(),
+      () => {
+        this.running.clear();
+        void this.load();
+      },
     );
   }
 
-  get has_more(): boolean {
-    return this.#next !== null;
+  #hear({ conversation_id, message_id, status }: MessageEvent): void {
+    const messages = new Set(this.running.get(conversation_id));
+    if (status === 'running') messages.add(message_id);
+    else messages.delete(message_id);
+    if (messages.size > 0) this.running.set(conversation_id, messages);
+    else this.running.delete(conversation_id);
   }
 
   in_folder(folder: string): Conversation[] {
