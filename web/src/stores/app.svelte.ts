@@ -10,6 +10,7 @@ type Listener = (event: string, data: unknown) => void;
 
 class App {
   phase = $state<'starting' | 'ready' | 'unreachable'>('starting');
+  trouble = $state(''); // why it cannot be used, where it answers at all
   key_needed = $state(false);
   lost = $state(false); // the connection, at the moment
   notices = $state.raw<string[]>([]);
@@ -45,6 +46,7 @@ class App {
     } catch (error) {
       if (error instanceof ApiError && error.status === 401) return;
       this.phase = 'unreachable';
+      this.trouble = error instanceof ApiError && error.status > 0 ? error.message : '';
       setTimeout(() => void this.start(), 1500);
     }
   }
