@@ -23,6 +23,7 @@ export function mock_models() {
       memory: { weights: 2_500_000_000, kv_cache: 1_600_000_000, activations: 200_000_000, budget: 12_000_000_000, kv_cache_tokens: 32_768 },
     }),
     model('qwen2.5-coder:1.5b', { present: true, description: 'Small and quick, for code.' }),
+    model('seer:2b', { present: true, sees_images: true, description: 'Looks at pictures.' }),
     model('deepseek-r1:7b', {
       thinks: true, file_bytes: 4_683_000_000, memory_bytes: 6_300_000_000, parameters: 7_600_000_000, licence: 'MIT',
       description: 'DeepSeek’s reasoning, distilled. Always thinks.', context_tokens: 131_072,

@@ -22,6 +22,13 @@ export async function mock_only(browser, mock) {
   });
   const app = new AppDriver(page, mock.url);
   const w = new Walk('mocked', page, faults);
+  await w.step('a server that is away at the start is waited for', async () => {
+    await page.route('**/app/v1/state', (route) => route.abort());
+    await app.page.goto(mock.url);
+    await page.getByText('minke cannot be reached').first().waitFor();
+    await page.unroute('**/app/v1/state');
+    await page.waitForSelector('#composer');
+  });
   await w.step('an answer that fails says why, and can be tried again', async () => {
     await app.open();
     await app.ask('Please fail');
@@ -141,6 +148,23 @@ export async function mock_only(browser, mock) {
       name: 'p.png', mimeType: 'image/png', buffer: Buffer.from([137, 80, 78, 71]),
     });
     await page.getByText('cannot see images').waitFor();
+  });
+  await w.step('a picture is attached to a model that sees, and shown small', async () => {
+    await app.new_chat();
+    await page.click('.model-button');
+    await page.locator('.pick', { hasText: 'seer:2b' }).click();
+    const png = await page.evaluate(async () => {
+      const canvas = new OffscreenCanvas(300, 200);
+      const pen = canvas.getContext('2d');
+      pen.fillStyle = '#0b6575';
+      pen.fillRect(0, 0, 300, 200);
+      return [...new Uint8Array(await (await canvas.convertToBlob()).arrayBuffer())];
+    });
+    await page.setInputFiles('input[type=file]', { name: 'sea.png', mimeType: 'image/png', buffer: Buffer.from(png) });
+    const drawn = () => page.locator('.composer canvas').evaluate((canvas) => canvas.getContext('2d').getImageData(50, 50, 1, 1).data.join());
+    await until(async () => (await drawn().catch(() => '')) === '11,101,117,255', 'the picture');
+    await app.ask('What is this?');
+    equal(await page.locator('article canvas').count(), 1, 'pictures of the message');
   });
   await w.step('markup in an answer is text, and pictures are not loaded', async () => {
     const bad = '<img src=x onerror=alert(1)> ![pixel](https://example.com/a.png) [go](javascript:alert(1)) <script>alert(1)</' + 'script>';

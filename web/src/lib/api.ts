@@ -204,6 +204,8 @@ export const api = {
         body: file,
       })
     ).json(),
+  attachment: async (id: string): Promise<Blob> =>
+    (await ask('GET', `/attachments/${id}`, { headers: headers() })).blob(),
   save_attachment: (a: T.Attachment) => save(`/attachments/${a.id}`, a.name),
 
   model: (name: string, what: 'pull' | 'load' | 'unload' | 'stop') =>
