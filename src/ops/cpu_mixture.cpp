@@ -245,7 +245,7 @@ bool CpuOps::mix_streamed(Mixing& m, const StreamedStack& stack) {
   ExpertStore& store = stack.store();
   store.request(stack.layer(), experts);
   while (true) {
-    Result<std::vector<ExpertStore::Ready>> ready = store.take();
+    Result<std::vector<ExpertStore::Ready>> ready = store.take(threads_);
     if (!ready) return false;
     if (ready->empty()) return true;
     std::vector<StackPart> parts;

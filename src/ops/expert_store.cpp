@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <iterator>
 #include <utility>
@@ -15,8 +16,12 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// What the readers' buffers have beyond a piece, for borders of disk blocks.
+// What buffers have beyond a piece, for borders of disk blocks, at least.
 constexpr size_t kScratchSpare = 8192;
+constexpr size_t kScratchAlign = 4096;
+size_t scratch_of(size_t piece_bytes) {
+  return (piece_bytes + kScratchSpare + kScratchAlign - 1) / kScratchAlign * kScratchAlign;
+}
 
 double seconds_since(Clock::time_point from) {
   return std::chrono::duration<double>(Clock::now() - from).count();
@@ -53,7 +58,7 @@ size_t ExpertStore::piece_bytes(const Weight& stack) {
 }
 
 uint64_t ExpertStore::scratch_bytes(size_t piece_bytes) {
-  return kReaders * (piece_bytes + kScratchSpare);
+  return kBuffers * scratch_of(piece_bytes);
 }
 
 Result<std::unique_ptr<ExpertStore>> ExpertStore::create(const ExpertStoreOptions& options) {
@@ -62,6 +67,8 @@ Result<std::unique_ptr<ExpertStore>> ExpertStore::create(const ExpertStoreOption
   MINKE_ASSIGN(store->memory_,
                Buffer::allocate(static_cast<uint64_t>(options.slots) * options.slot_bytes,
                                 "the cache of experts"));
+  MINKE_ASSIGN(store->scratch_,
+               Buffer::allocate(scratch_bytes(options.piece_bytes), "reading experts"));
   for (int i = 0; i < kReaders; ++i) {
     store->readers_.emplace_back([raw = store.get()] { raw->read_pieces(); });
   }
@@ -73,6 +80,7 @@ ExpertStore::ExpertStore(const ExpertStoreOptions& options)
   for (size_t i = 0; i < slots_.size(); ++i) {
     slots_[i].place = order_.insert(order_.end(), static_cast<int32_t>(i));
   }
+  for (int i = 0; i < kBuffers; ++i) free_buffers_.push_back(i);
 }
 
 ExpertStore::~ExpertStore() {
@@ -144,16 +152,18 @@ void ExpertStore::request(int32_t layer, std::span<const int32_t> experts) {
   stats_.used += experts.size();
   if (layer == layer_ahead_) {
     expected_.clear();
-    // What of the guesses is under way and wanted comes first now; the wrong ones go first.
-    std::ranges::copy(pieces_ahead_, std::back_inserter(pieces_));
-    pieces_ahead_.clear();
-    std::ranges::stable_partition(pieces_, [&](const Piece& p) { return slot_at(p.slot).pinned; });
+    // Guesses that were wrong are not read to their end, and are the first to be given away. The
+    // right ones are certain now.
     for (const int32_t index : slots_ahead_) {
       Slot& slot = slot_at(index);
-      if (slot.ahead) order_.splice(order_.begin(), order_, slot.place);
+      if (!slot.ahead) continue;
+      order_.splice(order_.begin(), order_, slot.place);
       slot.ahead = false;
+      if (slot.pieces_left > 0) give_up(index);
     }
     slots_ahead_.clear();
+    std::ranges::copy(pieces_ahead_, std::back_inserter(pieces_));
+    pieces_ahead_.clear();
   }
   if (next_layer_ >= 0) {
     for (const int32_t index : slots_ahead_) slot_at(index).ahead = false;
@@ -235,7 +245,7 @@ void ExpertStore::expect(int32_t layer, std::span<const int32_t> experts) {
   next_expected_.assign(experts.begin(), experts.end());
 }
 
-Result<std::vector<ExpertStore::Ready>> ExpertStore::take() {
+Result<std::vector<ExpertStore::Ready>> ExpertStore::take(ThreadPool& pool) {
   std::unique_lock lock(mutex_);
   const Clock::time_point since = Clock::now();
   std::vector<Ready> ready;
@@ -256,14 +266,67 @@ Result<std::vector<ExpertStore::Ready>> ExpertStore::take() {
       end_request();
       break;
     }
-    ready_.wait(lock);
+    if (arrived_.empty())
+      ready_.wait(lock);
+    else
+      pack_arrived(lock, pool);
   }
-  // After a fault nobody is to meet what is half read.
-  if (fault_) ready_.wait(lock, [&] { return pieces_left_ == 0; });
+  if (fault_) {  // nobody is to meet what is half read
+    for (int32_t index = 0; index < slots(); ++index) {
+      if (slot_at(index).pieces_left > 0) give_up(index);
+    }
+    ready_.wait(lock, [&] { return pieces_left_ == 0; });
+  }
   stats_.waiting_seconds += seconds_since(since);
   if (!fault_) return ready;
   end_request();
   return std::unexpected(*fault_);
+}
+
+// Packs what the request waits for, as far as it has come; where nothing of it has, one piece of
+// what may be wanted next.
+void ExpertStore::pack_arrived(std::unique_lock<std::mutex>& lock, ThreadPool& pool) {
+  const auto guesses = std::ranges::stable_partition(
+      arrived_, [&](const Arrived& one) { return slot_at(one.piece.slot).pinned; });
+  const auto until = guesses.begin() == arrived_.begin() ? guesses.begin() + 1 : guesses.begin();
+  const std::vector<Arrived> batch(arrived_.begin(), until);
+  arrived_.erase(arrived_.begin(), until);
+  lock.unlock();
+  // Every thread gets a run of each piece, so that a single one is packed by all.
+  const int64_t runs = pool.threads();
+  std::vector<std::atomic<bool>> damaged(batch.size());
+  pool.parallel_each(std::ssize(batch) * runs, [&](int64_t run) {
+    const auto at = static_cast<size_t>(run / runs);
+    const Piece& piece = batch[at].piece;
+    const Slot& slot = slots_[static_cast<size_t>(piece.slot)];
+    const Stack& stack = layers_[static_cast<size_t>(slot.layer)].stacks[piece.stack];
+    const int64_t panels = piece.end - piece.begin;
+    const int64_t begin = panels * (run % runs) / runs;
+    const int64_t end = panels * (run % runs + 1) / runs;
+    if (begin == end) return;
+    const std::byte* rows =
+        batch[at].rows + static_cast<size_t>(begin) * panel_rows_bytes(stack.type, stack.in_dim);
+    if (find_non_finite(stack.type, rows, (end - begin) * kPanelOutputs * stack.in_dim) >= 0) {
+      damaged[at] = true;
+      return;
+    }
+    matrix_of(piece.slot, piece.stack)
+        .pack_panels(stack.type, rows, piece.begin + begin, piece.begin + end);
+  });
+  lock.lock();
+  for (size_t i = 0; i < batch.size(); ++i) {
+    const Piece& piece = batch[i].piece;
+    const Slot& slot = slot_at(piece.slot);
+    free_buffers_.push_back(batch[i].buffer);
+    Status status;
+    if (damaged[i]) {
+      status = fail(fmt::format(
+          "tensor '{}' holds an infinite or NaN weight in expert {}; the file is damaged",
+          layers_[static_cast<size_t>(slot.layer)].stacks[piece.stack].name, slot.expert));
+    }
+    finish_piece(piece, std::move(status));
+  }
+  work_.notify_all();
 }
 
 void ExpertStore::release() {
@@ -284,76 +347,105 @@ void ExpertStore::end_request() {
   next_wanted_ = 0;
 }
 
+std::span<std::byte> ExpertStore::buffer(int index) const {
+  const size_t bytes = scratch_of(options_.piece_bytes);
+  return {scratch_.data() + static_cast<size_t>(index) * bytes, bytes};
+}
+
+// Whether there is something to read and a buffer to read it into.
+bool ExpertStore::can_read() {
+  if (free_buffers_.empty()) return false;
+  if (!pieces_.empty()) return true;
+  if (std::ssize(free_buffers_) <= kReaders) return false;
+  if (pieces_ahead_.empty()) guess();
+  return !pieces_ahead_.empty();
+}
+
 // A reader's whole life.
 void ExpertStore::read_pieces() {
-  const FlushDenormals flush;  // some formats are converted as they are packed
-  const Buffer scratch =
-      Buffer::allocate_or_die(options_.piece_bytes + kScratchSpare, "reading experts");
+  std::unique_lock lock(mutex_);
   while (true) {
-    Piece piece;
-    {
-      std::unique_lock lock(mutex_);
-      work_.wait(lock, [&] {
-        if (pieces_.empty() && pieces_ahead_.empty()) guess();
-        return stop_ || !pieces_.empty() || !pieces_ahead_.empty();
-      });
-      if (stop_) return;
-      std::deque<Piece>& from = pieces_.empty() ? pieces_ahead_ : pieces_;
-      piece = from.front();
-      from.pop_front();
+    work_.wait(lock, [&] { return stop_ || can_read(); });
+    if (stop_) return;
+    std::deque<Piece>& from = pieces_.empty() ? pieces_ahead_ : pieces_;
+    Arrived one = {.piece = from.front(), .buffer = free_buffers_.back()};
+    from.pop_front();
+    free_buffers_.pop_back();
+    note_reading(1);
+    lock.unlock();
+    const Result<const std::byte*> rows = read_piece(one.piece, buffer(one.buffer));
+    lock.lock();
+    note_reading(-1);
+    const Slot& slot = slot_at(one.piece.slot);
+    if (rows) stats_.bytes_read += bytes_of(one.piece);
+    if (rows && !slot.failed) {
+      one.rows = *rows;
+      arrived_.push_back(one);
+    } else {
+      free_buffers_.push_back(one.buffer);
+      finish_piece(one.piece, rows ? Status() : std::unexpected(rows.error()));
     }
-    finish_piece(piece, read_piece(piece, {scratch.data(), scratch.size()}));
+    ready_.notify_one();
   }
 }
 
 void ExpertStore::note_reading(int change) {
-  const std::lock_guard lock(mutex_);
   if (reading_ == 0) reading_since_ = Clock::now();
   reading_ += change;
   if (reading_ == 0) stats_.reading_seconds += seconds_since(reading_since_);
 }
 
-// The slot cannot change hands meanwhile: it has pieces left.
-Status ExpertStore::read_piece(const Piece& piece, std::span<std::byte> scratch) {
+// Without the mutex: the slot cannot change hands meanwhile, as it has pieces left.
+Result<const std::byte*> ExpertStore::read_piece(const Piece& piece,
+                                                 std::span<std::byte> scratch) const {
   const Slot& slot = slots_[static_cast<size_t>(piece.slot)];
   const Stack& stack = layers_[static_cast<size_t>(slot.layer)].stacks[piece.stack];
   const size_t panel = panel_rows_bytes(stack.type, stack.in_dim);
   const auto first = static_cast<uint64_t>(slot.expert * (stack.out_dim / kPanelOutputs));
-  const size_t count = static_cast<size_t>(piece.end - piece.begin) * panel;
-  note_reading(1);
-  const Result<const std::byte*> rows =
-      stack.read((first + static_cast<uint64_t>(piece.begin)) * panel, count, scratch);
-  note_reading(-1);
-  if (!rows) return std::unexpected(rows.error());
-  const int64_t values = (piece.end - piece.begin) * kPanelOutputs * stack.in_dim;
-  if (find_non_finite(stack.type, *rows, values) >= 0) {
-    return fail(
-        fmt::format("tensor '{}' holds an infinite or NaN weight in expert {}; the file is "
-                    "damaged",
-                    stack.name, slot.expert));
-  }
-  matrix_of(piece.slot, piece.stack).pack_panels(stack.type, *rows, piece.begin, piece.end);
-  const std::lock_guard lock(mutex_);
-  stats_.bytes_read += count;
-  return {};
+  return stack.read((first + static_cast<uint64_t>(piece.begin)) * panel, bytes_of(piece), scratch);
+}
+
+size_t ExpertStore::bytes_of(const Piece& piece) const {
+  const Slot& slot = slots_[static_cast<size_t>(piece.slot)];
+  const Stack& stack = layers_[static_cast<size_t>(slot.layer)].stacks[piece.stack];
+  return static_cast<size_t>(piece.end - piece.begin) * panel_rows_bytes(stack.type, stack.in_dim);
 }
 
 void ExpertStore::finish_piece(const Piece& piece, Status status) {
-  const std::lock_guard lock(mutex_);
-  Slot& slot = slots_[static_cast<size_t>(piece.slot)];
+  Slot& slot = slot_at(piece.slot);
   if (!status) {
     slot.failed = true;
     if (!fault_) fault_ = std::move(status).error();
   }
   --pieces_left_;
-  if (--slot.pieces_left == 0) {
-    if (slot.failed) {
-      layers_[static_cast<size_t>(slot.layer)].slots[static_cast<size_t>(slot.expert)] = -1;
-      slot.layer = slot.expert = -1;
-    }
-    fill();
-  }
-  if (slot.pieces_left == 0) ready_.notify_one();
+  if (--slot.pieces_left > 0) return;
+  if (slot.failed) forget(slot);
+  fill();
+}
+
+// What is still missing of a slot's expert is neither read nor packed.
+void ExpertStore::give_up(int32_t index) {
+  Slot& slot = slot_at(index);
+  const auto is_of_it = [&](const Piece& piece) { return piece.slot == index; };
+  auto dropped = static_cast<int64_t>(std::erase_if(pieces_, is_of_it));
+  dropped += static_cast<int64_t>(std::erase_if(pieces_ahead_, is_of_it));
+  dropped += static_cast<int64_t>(std::erase_if(arrived_, [&](const Arrived& one) {
+    if (!is_of_it(one.piece)) return false;
+    free_buffers_.push_back(one.buffer);
+    return true;
+  }));
+  slot.failed = true;
+  layers_[static_cast<size_t>(slot.layer)].slots[static_cast<size_t>(slot.expert)] = -1;
+  pieces_left_ -= dropped;
+  slot.pieces_left -= static_cast<int32_t>(dropped);
+  if (slot.pieces_left == 0) forget(slot);
+}
+
+// A slot whose pieces did not all come is nobody's.
+void ExpertStore::forget(Slot& slot) {
+  int32_t& known = layers_[static_cast<size_t>(slot.layer)].slots[static_cast<size_t>(slot.expert)];
+  if (known == static_cast<int32_t>(&slot - slots_.data())) known = -1;
+  slot.layer = slot.expert = -1;
 }
 
 std::optional<Error> ExpertStore::take_fault() {

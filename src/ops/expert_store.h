@@ -2,9 +2,11 @@
 // model's file as routers choose.
 //
 // A slot holds one expert, its three matrices as the panels that kernels read. A few threads read
-// from the file and pack what came, a piece (some panels) at a time, all pieces that a layer lacks
-// at once. The slot used longest ago is the next to be given away. What is computed does not depend
-// on what was in the cache.
+// from the file, a piece (some panels) at a time, all pieces that a layer lacks at once. They do
+// nothing but read: what came waits in a buffer until the thread that asked has nothing to compute,
+// and is packed by the threads that compute. A reader that packs takes their processors in the
+// middle of a product, for which all others then wait. The slot used longest ago is the next to be
+// given away. What is computed does not depend on what was in the cache.
 //
 // One thread at a time asks (request, take, release, expect): the one that uses the Ops. stats()
 // and take_fault() are for any thread.
@@ -27,6 +29,7 @@
 
 #include "core/memory.h"
 #include "core/result.h"
+#include "core/thread_pool.h"
 #include "kernels/panels.h"
 #include "quant/weight.h"
 
@@ -92,6 +95,9 @@ class ExpertStore {
   static size_t piece_bytes(const Weight& stack);
   static constexpr size_t kPieceBytes = size_t{1} << 20;
   static constexpr int kReaders = 8;
+  // Pieces that were read or are being read, and not packed yet. Guesses leave kReaders of them to
+  // what is certain.
+  static constexpr int kBuffers = 3 * kReaders;
   // What reading takes beside the slots.
   static uint64_t scratch_bytes(size_t piece_bytes);
 
@@ -102,10 +108,10 @@ class ExpertStore {
     size_t index = 0;          // in the request
     PackedMatrix matrices[3];  // gate, up, down; valid until release()
   };
-  // Those of the request that are ready and were not taken before: waits for one. None: all were
-  // taken. Fails when one could not be read; the request is over then, and so is each one until
-  // take_fault().
-  Result<std::vector<Ready>> take();
+  // Those of the request that are ready and were not taken before: waits for one, and packs with
+  // `pool` meanwhile. None: all were taken. Fails when one could not be read; the request is over
+  // then, and so is each one until take_fault().
+  Result<std::vector<Ready>> take(ThreadPool& pool);
   // What was taken is not used any more.
   void release();
   // What will probably be requested next, the surest first: read while the disk has nothing better
@@ -134,15 +140,21 @@ class ExpertStore {
   struct Slot {
     int32_t layer = -1, expert = -1;  // none: free
     int32_t pieces_left = 0;          // to be read and packed
-    bool failed = false;
-    bool pinned = false;  // of the request under way
-    bool ahead = false;   // read on a guess that has not come true yet
+    bool failed = false;              // a piece could not be read, or is not wanted any more
+    bool pinned = false;              // of the request under way
+    bool ahead = false;               // read on a guess that has not come true yet
     std::list<int32_t>::iterator place;
   };
   struct Piece {
     int32_t slot = 0;
     int stack = 0;
     int64_t begin = 0, end = 0;  // panels
+  };
+  // A piece that was read and waits to be packed.
+  struct Arrived {
+    Piece piece;
+    int buffer = 0;
+    const std::byte* rows = nullptr;  // in the buffer
   };
   struct Wanted {
     int32_t expert = 0;
@@ -153,11 +165,17 @@ class ExpertStore {
   explicit ExpertStore(const ExpertStoreOptions& options);
   PackedMatrix matrix_of(int32_t slot, int stack) const;
   Slot& slot_at(int32_t index) { return slots_[static_cast<size_t>(index)]; }
+  std::span<std::byte> buffer(int index) const;
+  size_t bytes_of(const Piece& piece) const;  // while its slot has pieces left
   void read_pieces();
-  Status read_piece(const Piece& piece, std::span<std::byte> scratch);
-  void finish_piece(const Piece& piece, Status status);
-  void note_reading(int change);
+  Result<const std::byte*> read_piece(const Piece& piece, std::span<std::byte> scratch) const;
   // All below with mutex_ held.
+  bool can_read();
+  void note_reading(int change);
+  void pack_arrived(std::unique_lock<std::mutex>& lock, ThreadPool& pool);
+  void finish_piece(const Piece& piece, Status status);
+  void give_up(int32_t slot);
+  void forget(Slot& slot);
   void fill();
   void guess();
   void give(int32_t slot, int32_t layer, int32_t expert, std::deque<Piece>& pieces);
@@ -166,6 +184,7 @@ class ExpertStore {
 
   const ExpertStoreOptions options_;
   Buffer memory_;
+  Buffer scratch_;  // kBuffers of them
   std::vector<Layer> layers_;
 
   mutable std::mutex mutex_;  // of all below
@@ -173,8 +192,10 @@ class ExpertStore {
   std::vector<Slot> slots_;
   std::list<int32_t> order_;  // slots, the one used longest ago first
   std::deque<Piece> pieces_,
-      pieces_ahead_;         // to be read; the second when there is none of the first
-  int64_t pieces_left_ = 0;  // these, and those under way
+      pieces_ahead_;  // to be read; the second when there is none of the first
+  std::vector<Arrived> arrived_;
+  std::vector<int> free_buffers_;
+  int64_t pieces_left_ = 0;  // all of these, and those that are being read
   int32_t layer_ = 0;        // of the request
   std::vector<Wanted> wanted_;
   size_t next_wanted_ = 0;  // before it every expert has a slot

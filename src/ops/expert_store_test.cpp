@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstring>
 #include <limits>
 #include <thread>
@@ -48,6 +49,7 @@ class Store : public ::testing::Test {
                                 std::span<std::byte> scratch) {
     const auto expert = static_cast<int64_t>(from / (kDim * kDim * sizeof(float)));
     if (stack == 1 && expert == broken_) return fail("the disk is gone");
+    if (expert == slow_ && slow_reads_++ < 3) go_.wait(false);
     std::memcpy(scratch.data(), reinterpret_cast<const std::byte*>(rows_[stack].data()) + from,
                 count);
     return scratch.data();
@@ -59,7 +61,7 @@ class Store : public ::testing::Test {
     store_->request(layer, experts);
     std::vector<bool> seen(experts.size(), false);
     while (true) {
-      auto ready = store_->take();
+      auto ready = store_->take(pool_);
       if (!ready) {
         message_ = ready.error().message;
         return -1;
@@ -87,9 +89,13 @@ class Store : public ::testing::Test {
     }
   }
 
+  ThreadPool pool_{2};
   Weight weights_[3];
   std::vector<float> rows_[3];
   int64_t broken_ = -1;
+  int64_t slow_ = -1;  // its first three pieces come after go_
+  std::atomic<int> slow_reads_ = 0;
+  std::atomic<bool> go_ = false;
   std::unique_ptr<ExpertStore> store_;
   std::string message_;
 };
@@ -127,6 +133,26 @@ TEST_F(Store, ReadsWhatIsExpectedAndGivesWrongGuessesAwayFirst) {
   // 1 came in place of the wrong guess, 3, so that nothing else had to go.
   EXPECT_EQ(hits({0, 1}), 2);
   EXPECT_EQ(hits({1, 2}, 1), 2);
+}
+
+TEST_F(Store, AWrongGuessThatIsStillBeingReadIsInNobodysWay) {
+  open(4, 2);
+  EXPECT_EQ(hits({0}), 0);
+  slow_ = 3;
+  const std::vector<int32_t> guesses = {3};
+  store_->expect(1, guesses);
+  EXPECT_EQ(hits({0}), 1);
+  while (slow_reads_ < 3) std::this_thread::yield();
+  EXPECT_EQ(hits({1}, 1), 0);  // not 3
+  EXPECT_EQ(hits({3}, 1), 0);  // comes again, into another slot
+  go_ = true;
+  go_.notify_all();
+  const size_t all = size_t{4} * 3 * kDim * kDim * sizeof(float);
+  while (store_->stats().bytes_read < all) std::this_thread::yield();
+  EXPECT_EQ(hits({0}), 1);
+  EXPECT_EQ(hits({1, 3}, 1), 2);
+  EXPECT_EQ(hits({2}, 1), 0);  // the slot of the wrong guess: nothing had to go for it
+  EXPECT_EQ(hits({0}), 1);
 }
 
 TEST_F(Store, AFaultEndsTheUseAndLeavesNothingBehind) {
