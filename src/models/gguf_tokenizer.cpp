@@ -21,8 +21,7 @@ Result<std::optional<int32_t>> read_id(const GgufFile& file, std::string_view na
   return std::optional<int32_t>(static_cast<int32_t>(id));
 }
 
-Result<std::optional<bool>> read_flag(const GgufFile& file, std::string_view name) {
-  const std::string key = fmt::format("tokenizer.ggml.{}", name);
+Result<std::optional<bool>> read_flag(const GgufFile& file, std::string_view key) {
   if (!file.has(key)) return std::optional<bool>();
   MINKE_ASSIGN(const bool value, file.boolean(key));
   return std::optional<bool>(value);
@@ -59,9 +58,10 @@ Result<TokenizerSpec> read_tokenizer_spec(const GgufFile& file) {
   MINKE_ASSIGN(spec.eom, read_id(file, "eom"));
   MINKE_ASSIGN(spec.unk, read_id(file, "unknown"));
   MINKE_ASSIGN(spec.pad, read_id(file, "padding"));
-  MINKE_ASSIGN(spec.add_bos, read_flag(file, "add_bos_token"));
-  MINKE_ASSIGN(spec.add_eos, read_flag(file, "add_eos_token"));
-  MINKE_ASSIGN(spec.add_space_prefix, read_flag(file, "add_space_prefix"));
+  MINKE_ASSIGN(spec.add_bos, read_flag(file, "tokenizer.ggml.add_bos_token"));
+  MINKE_ASSIGN(spec.add_eos, read_flag(file, "tokenizer.ggml.add_eos_token"));
+  MINKE_ASSIGN(spec.add_space_prefix, read_flag(file, "tokenizer.ggml.add_space_prefix"));
+  MINKE_ASSIGN(spec.nfc, read_flag(file, "tokenizer.minke.nfc"));  // minke convert's own key
   return spec;
 }
 

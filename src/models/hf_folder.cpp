@@ -3,11 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <bit>
 #include <charconv>
 #include <cmath>
-#include <cstring>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -15,6 +12,7 @@
 #include "io/gguf_writer.h"
 #include "io/json_file.h"
 #include "io/safetensors.h"
+#include "models/hf_tensors.h"
 #include "models/hf_tokenizer.h"
 #include "models/rope_scaling.h"
 
@@ -22,8 +20,6 @@ namespace minke {
 namespace {
 
 using Json = nlohmann::json;
-
-constexpr int64_t kScaleBlock = 128;  // FP8's: a scale for so many rows and columns
 
 // --- config.json
 // -----------------------------------------------------------------------------------
@@ -372,6 +368,7 @@ Status write_tokenizer(const std::string& folder, const Config& generation, cons
   set_id("tokenizer.ggml.padding_token_id", spec.pad);
   if (spec.add_bos) writer.set_boolean("tokenizer.ggml.add_bos_token", *spec.add_bos);
   if (spec.add_eos) writer.set_boolean("tokenizer.ggml.add_eos_token", *spec.add_eos);
+  if (spec.nfc) writer.set_boolean("tokenizer.minke.nfc", *spec.nfc);
   MINKE_ASSIGN(const std::string chat_template, read_hf_chat_template(folder));
   if (!chat_template.empty()) writer.set_text("tokenizer.chat_template", chat_template);
 
@@ -393,129 +390,6 @@ Status write_tokenizer(const std::string& folder, const Config& generation, cons
 
 // --- Tensors
 // ---------------------------------------------------------------------------------------
-
-float fp8_value(std::byte code) {
-  const auto bits = static_cast<unsigned>(code);
-  const unsigned exponent = bits >> 3 & 15;
-  const unsigned mantissa = bits & 7;
-  if (exponent == 15 && mantissa == 7) return std::numeric_limits<float>::quiet_NaN();
-  const float magnitude =
-      exponent == 0 ? std::ldexp(static_cast<float>(mantissa), -9)
-                    : std::ldexp(static_cast<float>(8 + mantissa), static_cast<int>(exponent) - 10);
-  return (bits & 128) != 0 ? -magnitude : magnitude;
-}
-
-// A tensor of the folder, and what it is multiplied by where it is FP8: [rows / 128, columns /
-// 128].
-struct Source {
-  const Safetensor* tensor = nullptr;
-  const Safetensor* scales = nullptr;
-};
-
-// What GGUF keeps such a tensor as. FP8 has no place there: bf16 holds it with its scale to 2^-9.
-QuantType kept_type(const Source& source) {
-  switch (source.tensor->type) {
-    case SafetensorType::kF32:
-      return QuantType::kF32;
-    case SafetensorType::kF16:
-      return QuantType::kF16;
-    case SafetensorType::kBF16:
-    case SafetensorType::kF8E4M3:
-      return QuantType::kBF16;
-  }
-  return QuantType::kF32;
-}
-
-// Row `row` of an FP8 source as fp32.
-void read_fp8_row(const Source& source, int64_t row, float* out) {
-  static const auto fp8 = [] {
-    std::array<float, 256> table{};
-    for (size_t code = 0; code < table.size(); ++code)
-      table[code] = fp8_value(static_cast<std::byte>(code));
-    return table;
-  }();
-  const int64_t dim = source.tensor->shape.back();
-  const std::byte* from = source.tensor->data + row * dim;
-  const std::byte* scales = source.scales->data + 4 * (row / kScaleBlock * source.scales->shape[1]);
-  for (int64_t begin = 0; begin < dim; begin += kScaleBlock) {
-    float scale = 0.0F;
-    std::memcpy(&scale, scales + 4 * (begin / kScaleBlock), 4);
-    const int64_t end = std::min(dim, begin + kScaleBlock);
-    for (int64_t i = begin; i < end; ++i) out[i] = fp8[static_cast<size_t>(from[i])] * scale;
-  }
-}
-
-// Row `row` of a source as fp32.
-void read_row(const Source& source, int64_t row, float* out) {
-  if (source.tensor->type == SafetensorType::kF8E4M3) return read_fp8_row(source, row, out);
-  const int64_t dim = source.tensor->shape.back();
-  const QuantType type = kept_type(source);
-  quant_format(type).decode(source.tensor->data + static_cast<size_t>(row) * row_bytes(type, dim),
-                            out, dim);
-}
-
-// A tensor as the GGUF file has it: the rows of its sources, one source after the other.
-struct Target {
-  QuantType type = QuantType::kF32;
-  Shape shape;
-  std::vector<Source> sources;
-  int64_t permuted_heads = 0;  // rows change from halves of a head to pairs
-  std::vector<float> values;   // in place of sources
-
-  // Lies in the folder as it is.
-  bool in_place() const {
-    return sources.size() == 1 && permuted_heads == 0 && kept_type(sources[0]) == type &&
-           sources[0].tensor->type != SafetensorType::kF8E4M3;
-  }
-};
-
-// Which row of the source becomes row `row`. Hugging Face turns halves (i, i + d/2) of a head,
-// llama in GGUF pairs (2i, 2i + 1).
-int64_t source_row(const Target& target, int64_t rows, int64_t row) {
-  if (target.permuted_heads == 0) return row;
-  const int64_t head_dim = rows / target.permuted_heads;
-  CHECK(head_dim > 0);  // rows are a multiple of twice the heads (Tensors)
-  const int64_t within = row % head_dim;
-  return row - within + within / 2 + within % 2 * (head_dim / 2);
-}
-
-// Rows from `first_row` on, as many as fill `out`. The folder's pages are given back behind them.
-Status make_rows(const Target& target, int64_t first_row, std::span<std::byte> out) {
-  const int64_t dim = target.shape.back();
-  const size_t row_size = row_bytes(target.type, dim);
-  if (!target.values.empty()) {
-    const auto from = std::as_bytes(std::span(target.values));
-    std::ranges::copy(from.subspan(static_cast<size_t>(first_row) * row_size, out.size()),
-                      out.begin());
-    return {};
-  }
-  std::vector<float> values(static_cast<size_t>(dim));
-  std::byte* to = out.data();
-  const std::byte* const end = to + out.size();
-  for (const Source& source : target.sources) {
-    const int64_t rows = source.tensor->shape.rows();
-    const int64_t begin = std::min(first_row, rows);
-    first_row -= begin;
-    const bool as_it_is =
-        kept_type(source) == target.type && source.tensor->type != SafetensorType::kF8E4M3;
-    int64_t row = begin;
-    for (; row < rows && to < end; ++row, to += row_size) {
-      const int64_t from = source_row(target, rows, row);
-      if (as_it_is) {
-        std::memcpy(to, source.tensor->data + static_cast<size_t>(from) * row_size, row_size);
-      } else {
-        read_row(source, from, values.data());
-        quant_format(target.type).encode(values.data(), to, dim, nullptr);
-      }
-    }
-    if (row == begin) continue;
-    const size_t stored = source.tensor->bytes / static_cast<size_t>(rows);
-    MappedFile::drop(std::span(source.tensor->data, source.tensor->bytes)
-                         .subspan(static_cast<size_t>(begin) * stored,
-                                  static_cast<size_t>(row - begin) * stored));
-  }
-  return {};
-}
 
 struct NamePair {
   std::string_view hf;
@@ -578,7 +452,7 @@ class Tensors {
   Tensors(const std::string& folder, const Facts& facts, const Safetensors& files)
       : folder_(folder), facts_(facts), files_(files) {}
 
-  Result<std::map<std::string, Target>> all() {
+  Result<std::map<std::string, HfTarget>> all() {
     MINKE_TRY(check_present());
     for (const auto& [name, tensor] : files_.tensors()) MINKE_TRY(add(name, tensor));
     for (auto& [name, experts] : stacks_) MINKE_TRY(add_stack(name, experts));
@@ -620,17 +494,19 @@ class Tensors {
     return {};
   }
 
-  Result<Source> source_of(const std::string& name, const Safetensor& tensor) const {
-    Source source = {.tensor = &tensor};
+  Result<HfSource> source_of(const std::string& name, const Safetensor& tensor) const {
+    HfSource source = {.tensor = &tensor};
     if (tensor.type != SafetensorType::kF8E4M3) return source;
     const auto blocks = [](int64_t size) { return (size + kScaleBlock - 1) / kScaleBlock; };
     source.scales = files_.find(name + "_scale_inv");
     if (tensor.shape.rank() != 2 || source.scales == nullptr ||
-        source.scales->type != SafetensorType::kF32 ||
+        (source.scales->type != SafetensorType::kF32 &&
+         source.scales->type != SafetensorType::kBF16) ||
         source.scales->shape != Shape{blocks(tensor.shape[0]), blocks(tensor.shape[1])}) {
-      return wrong(name,
-                   "is FP8, expected a matrix with fp32 scales of its blocks of 128 x 128 in "
-                   "the tensor of its name with _scale_inv");
+      return wrong(
+          name,
+          "is FP8, expected a matrix with F32 or BF16 scales of its blocks of 128 x 128 in "
+          "the tensor of its name with _scale_inv");
     }
     return source;
   }
@@ -683,8 +559,8 @@ class Tensors {
   }
 
   Status put(const std::string& target, const std::string& name, const Safetensor& tensor) {
-    MINKE_ASSIGN(const Source source, source_of(name, tensor));
-    Target made = {.type = kept_type(source), .shape = tensor.shape, .sources = {source}};
+    MINKE_ASSIGN(const HfSource source, source_of(name, tensor));
+    HfTarget made = {.type = kept_type(source), .shape = tensor.shape, .sources = {source}};
     // Small, and kept in fp32 by convention.
     if (tensor.shape.rank() == 1 || target.ends_with("ffn_gate_inp.weight"))
       made.type = QuantType::kF32;
@@ -704,18 +580,18 @@ class Tensors {
   }
 
   // A bias changes places as its matrix's rows do.
-  Status put_bias(const std::string& target, Target& made) {
+  Status put_bias(const std::string& target, HfTarget& made) {
     const int64_t count = made.shape[0];
     std::vector<float> plain(static_cast<size_t>(count));
     read_row(made.sources[0], 0, plain.data());
     for (int64_t row = 0; row < count; ++row) {
-      made.values.push_back(plain[static_cast<size_t>(source_row(made, count, row))]);
+      made.values.push_back(plain[static_cast<size_t>(made.source_row(count, row))]);
     }
     targets_[target] = std::move(made);
     return {};
   }
 
-  Status add_stack(const std::string& name, const std::vector<Source>& experts) {
+  Status add_stack(const std::string& name, const std::vector<HfSource>& experts) {
     for (size_t expert = 0; expert < experts.size(); ++expert) {
       const Safetensor* tensor = experts[expert].tensor;
       if (tensor == nullptr) return wrong(name, fmt::format("lacks expert {}", expert));
@@ -735,8 +611,8 @@ class Tensors {
   const std::string& folder_;
   const Facts& facts_;
   const Safetensors& files_;
-  std::map<std::string, Target> targets_;
-  std::map<std::string, std::vector<Source>> stacks_;
+  std::map<std::string, HfTarget> targets_;
+  std::map<std::string, std::vector<HfSource>> stacks_;
 };
 
 std::string folder_name(const std::string& folder) {
@@ -769,11 +645,11 @@ Result<GgufFile> open_hf_folder(const std::string& folder) {
                write_config(Config(config, config_path), folder_name(folder), *files, writer));
   MINKE_TRY(write_tokenizer(folder, Config(generation, generation_path), facts, writer));
   MINKE_ASSIGN(auto made, Tensors(folder, facts, *files).all());
-  const auto targets = std::make_shared<const std::map<std::string, Target>>(std::move(made));
+  const auto targets = std::make_shared<const std::map<std::string, HfTarget>>(std::move(made));
   for (const auto& [name, target] : *targets) writer.add_tensor(name, target.type, target.shape);
 
   const auto attach = [&](GgufTensor& tensor) -> Status {
-    const Target& target = targets->at(std::string(tensor.name));
+    const HfTarget& target = targets->at(std::string(tensor.name));
     if (target.in_place()) {
       const Safetensor& source = *target.sources[0].tensor;
       tensor.data = source.data;
@@ -781,7 +657,7 @@ Result<GgufFile> open_hf_folder(const std::string& folder) {
       tensor.offset = source.offset;
     } else {
       tensor.make = [files, targets, &target](int64_t first_row, std::span<std::byte> out) {
-        return make_rows(target, first_row, out);
+        return target.make_rows(first_row, out);
       };
     }
     return {};

@@ -64,19 +64,22 @@ std::string pre_tokenizer_name(const Splits& splits) {
   return "";
 }
 
-// Text goes into NFC first or stays as it is; whether it does is the pre-tokenizer's here.
-Status check_normalizer(const std::string& path, const Json& step, const PreTokenizer& pre) {
-  if (step.is_null()) return {};
+// Text goes into NFC first or stays as it is.
+Result<bool> normalizes_nfc(const std::string& path, const Json& step) {
+  if (step.is_null()) return false;
   const std::string type = text_of(member(step, "type"));
-  if (type == "Sequence") {
-    MINKE_ASSIGN(const Json* parts, list_of(path, step, "normalizers"));
-    for (const Json& part : *parts) MINKE_TRY(check_normalizer(path, part, pre));
-    return {};
+  if (type == "NFC") return true;
+  if (type != "Sequence") {
+    return fail(fmt::format("{}: a 'normalizer' is {}, expected none or NFC", path,
+                            step.dump().substr(0, 100)));
   }
-  if (type == "NFC" && pre.normalizes_nfc) return {};
-  return fail(fmt::format("{}: a 'normalizer' is {}, expected none{} with the pre-tokenizer {}",
-                          path, step.dump().substr(0, 100), pre.normalizes_nfc ? " or NFC" : "",
-                          pre.name));
+  MINKE_ASSIGN(const Json* parts, list_of(path, step, "normalizers"));
+  bool any = false;
+  for (const Json& part : *parts) {
+    MINKE_ASSIGN(const bool one, normalizes_nfc(path, part));
+    any |= one;
+  }
+  return any;
 }
 
 Status place(const std::string& path, const std::string& token, const Json& id, TokenType type,
@@ -169,7 +172,8 @@ Result<TokenizerSpec> read_hf_tokenizer(const std::string& folder, int64_t vocab
                             splits.patterns.empty() ? "nothing" : splits.patterns.substr(0, 100)));
   }
   MINKE_ASSIGN(const PreTokenizer* pre, find_pre_tokenizer(spec.pre));
-  MINKE_TRY(check_normalizer(path, member(json, "normalizer"), *pre));
+  MINKE_ASSIGN(const bool nfc, normalizes_nfc(path, member(json, "normalizer")));
+  if (nfc != pre->normalizes_nfc) spec.nfc = nfc;
   MINKE_TRY(read_vocabulary(path, json, spec));
   if (vocab_size > 0 && static_cast<int64_t>(spec.tokens.size()) > vocab_size) {
     return fail(fmt::format("{}: has {} tokens, and the model an output of {}", path,

@@ -19,6 +19,7 @@ namespace minke {
 
 struct Tokenizer::Impl {
   const PreTokenizer* pre = nullptr;  // with bpe
+  bool nfc = false;                   // with bpe: texts are put into NFC first
   std::optional<BytePairEncoder> bpe;
   std::optional<SentencePieceEncoder> spm;
   bool space_prefix = false;       // with spm
@@ -190,6 +191,7 @@ void Tokenizer::Impl::index_special_tokens(Tokenizer& t) {
 
 Status Tokenizer::Impl::create_bpe(Tokenizer& t, const TokenizerSpec& spec) {
   MINKE_ASSIGN(t.impl_->pre, find_pre_tokenizer(spec.pre.empty() ? "default" : spec.pre));
+  t.impl_->nfc = spec.nfc.value_or(t.impl_->pre->normalizes_nfc);
   BytePairEncoder::Options options{.texts = t.texts_,
                                    .whole_words = {},
                                    .merge_only = {},
@@ -270,7 +272,7 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, SpecialText specia
     std::string normalized;
     // NFC changes nothing below U+0300, whose first byte is 0xCC.
     const auto may_change = [](char c) { return static_cast<uint8_t>(c) >= 0xCC; };
-    if (impl_->pre->normalizes_nfc && std::any_of(part.begin(), part.end(), may_change)) {
+    if (impl_->nfc && std::any_of(part.begin(), part.end(), may_change)) {
       normalized = to_nfc(part);
       part = normalized;
     }

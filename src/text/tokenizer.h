@@ -50,6 +50,7 @@ struct TokenizerSpec {
   std::vector<std::string> merges;  // for "gpt2": "left right", best first
   std::optional<int32_t> bos, eos, eot, eom, unk, pad;
   std::optional<bool> add_bos, add_eos, add_space_prefix;
+  std::optional<bool> nfc;  // whether texts are put into NFC first; else as pre's models do
 };
 
 enum class SpecialText { kAsText, kParse };
