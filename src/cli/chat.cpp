@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -79,6 +80,15 @@ std::optional<bool> wants_thinking(const std::optional<std::string>& think,
   if (think == "off") return false;
   if (think && engine.knows_thinking()) return true;
   return std::nullopt;
+}
+
+// --speculate model where there is none.
+void note_if_no_model_guesses(const LocalEngine& engine, Console* console) {
+  if (engine.draft_kind() != DraftKind::kNone) return;
+  console->note(
+      "(speculate model: no model guesses here; --draft-model names one, and DeepSeek V3 and R1 "
+      "may "
+      "have a layer that does)\n");
 }
 
 // For settings that cannot do anything.
@@ -219,6 +229,22 @@ std::string set_help(int width) {
   return help_line(*row, width);
 }
 
+// The sentence with "name" wherever it says "--name".
+std::string without_dashes(std::string sentence, const std::string& option) {
+  const auto goes_on = [&](size_t at) {
+    return at < sentence.size() &&
+           (std::isalnum(static_cast<unsigned char>(sentence[at])) != 0 || sentence[at] == '-');
+  };
+  for (size_t at = 0; (at = sentence.find(option, at)) != std::string::npos;) {
+    if (goes_on(at + option.size())) {
+      at += option.size();
+    } else {
+      sentence.erase(at, 2);
+    }
+  }
+  return sentence;
+}
+
 void Conversation::read_quoted(std::string first, std::string* message) {
   *message = std::move(first);
   const auto closed = [&] { return message->ends_with("\"\"\""); };
@@ -341,6 +367,7 @@ Status Conversation::set(const std::string& arguments) {
     return {};
   }
   if (name == "think-budget") note_if_it_cannot_think(engine_, console_);
+  if (name == "speculate" && value == "model") note_if_no_model_guesses(engine_, console_);
   OptionList options;
   sampling_.declare(&options);
   const Option* option = options.find("--" + name);
@@ -357,9 +384,9 @@ Status Conversation::set(const std::string& arguments) {
     return misuse(fmt::format("{} is on or default, got '{}'", name, printable(value)));
   }
   Status status = option->set(value);
-  // The sentence begins with the option's name, which was typed without dashes here.
-  if (!status && status.error().message.starts_with(option->name)) {
-    status.error().message.erase(0, 2);
+  // Names of options, which are typed without dashes here.
+  for (const Option& known : options.all()) {
+    if (!status) status.error().message = without_dashes(status.error().message, known.name);
   }
   return status;
 }
@@ -626,6 +653,7 @@ Status answer_once(LocalEngine& engine, const OneAnswer& what, const ChatFlags& 
   if (flags.think == "off" || (options.think_budget >= 0 && !what.raw)) {
     note_if_it_cannot_think(engine, console);
   }
+  if (sampling.speculate == "model") note_if_no_model_guesses(engine, console);
   std::vector<ChatTurn> turns;
   if (flags.system) turns.push_back({"system", *flags.system, ""});
   turns.push_back({"user", what.prompt, ""});
@@ -662,6 +690,7 @@ Status chat(LocalEngine& engine, const ChatFlags& flags, SamplingFlags sampling,
                              style.reset, style.dim, line.substr(name.size()), style.reset));
   }
   if (flags.think == "off" || sampling.think_budget) note_if_it_cannot_think(engine, console);
+  if (sampling.speculate == "model") note_if_no_model_guesses(engine, console);
   Conversation conversation(engine, flags, std::move(sampling), console);
   return conversation.run();
 }

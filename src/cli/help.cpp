@@ -28,6 +28,7 @@ std::string left_column(const Option& option) {
 
 std::string right_column(const Option& option) {
   std::vector<std::string> notes;
+  if (option.required && !option.is_positional()) notes.emplace_back("required");
   if (!option.range.empty()) notes.push_back(option.range);
   if (!option.default_text.empty()) notes.push_back("default: " + option.default_text);
   if (option.repeatable && !option.is_positional()) notes.emplace_back("may be repeated");
@@ -109,6 +110,9 @@ std::string usage_line(const CommandText& text, const OptionList& options) {
     if (!option.is_positional()) continue;
     const std::string name = option.repeatable ? option.name + " ..." : option.name;
     out += option.required ? " " + name : " [" + name + "]";
+  }
+  for (const Option& option : options.all()) {
+    if (!option.is_positional() && option.required) out += " " + left_column(option);
   }
   return has_options ? out + " [OPTIONS]" : out;
 }

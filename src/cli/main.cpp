@@ -31,6 +31,14 @@ int exit_status(const Error& error) {
 int unknown_verb(const std::string& verb, Console* console) {
   std::vector<std::string> names;
   for (const MakeCommand make : all_commands()) names.push_back(make()->text().name);
+  if (verb.starts_with('-')) {
+    console->error(
+        fmt::format("{} stands where a verb is expected: minke VERB [OPTIONS]; minke --help lists "
+                    "the verbs, and "
+                    "minke --version says which minke this is",
+                    printable(verb)));
+    return 2;
+  }
   const auto near = verb.empty() ? std::vector<std::string>() : nearest_names(verb, names);
   const std::string hint = near.empty() ? "minke --help lists those that exist"
                                         : fmt::format("did you mean `minke {}`?", near.front());

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <utility>
 
 #include "cli/prompt.h"
@@ -51,6 +52,34 @@ std::vector<int32_t> text_window(const LocalEngine& engine, const std::vector<in
   return tokens;
 }
 
+namespace {
+
+// What was asked of guessing, and cannot be had of this model.
+void note_what_guesses(const EngineFlags& flags, const EngineOptions& options,
+                       const LocalEngine& engine, Console* console) {
+  const DraftKind kind = engine.draft_kind();
+  if (flags.mtp == "on" && kind == DraftKind::kModel) {
+    console->note("(--mtp on: the draft model guesses, not the model's own layer)\n");
+  } else if (flags.mtp == "on" && kind == DraftKind::kNone) {
+    console->note(
+        "(--mtp on: the model has no layer that guesses ahead, or memory has no room for it)\n");
+  }
+  if (flags.draft_tokens && kind == DraftKind::kNone) {
+    console->note("(--draft-tokens: no model guesses here, so it changes nothing)\n");
+  }
+  std::error_code error;
+  const auto bytes = [&](const std::string& path) {
+    return std::filesystem::is_regular_file(path, error) ? std::filesystem::file_size(path, error)
+                                                         : 0;
+  };
+  if (const auto size = bytes(options.model);
+      kind == DraftKind::kModel && size > 0 && bytes(options.draft_model) >= size) {
+    console->note("(the draft model is no smaller than the model, and will not make it faster)\n");
+  }
+}
+
+}  // namespace
+
 Result<std::shared_ptr<LocalEngine>> load_local_engine(const EngineFlags& flags, std::string path,
                                                        Console* console) {
   const int processors = available_processors();
@@ -66,9 +95,10 @@ Result<std::shared_ptr<LocalEngine>> load_local_engine(const EngineFlags& flags,
   }
   ProgressBar bar(console);
   options.progress = [&bar](std::string_view what, double fraction) { bar.update(what, fraction); };
-  Result<std::shared_ptr<LocalEngine>> engine = LocalEngine::load(std::move(options));
+  Result<std::shared_ptr<LocalEngine>> engine = LocalEngine::load(options);
   bar.finish();
   if (engine) {
+    note_what_guesses(flags, options, **engine, console);
     const MemoryReport memory = (*engine)->memory();
     if (memory.expert_cache > 0) {
       console->note(fmt::format(

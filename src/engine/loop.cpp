@@ -594,13 +594,20 @@ void Loop::handle(const PlannedSequence& planned, std::span<float> logits) {
   if (over) finish(planned.id, active.completion.finish);
 }
 
-void Loop::finish(uint64_t id, FinishReason reason) {
+// A request that ends, out of all lists but the scheduler's; null where it has ended before.
+std::unique_ptr<Loop::Active> Loop::take_out(uint64_t id) {
   const auto place = active_.find(id);
-  if (place == active_.end()) return;
-  const std::unique_ptr<Active> active = std::move(place->second);
+  if (place == active_.end()) return nullptr;
+  std::unique_ptr<Active> active = std::move(place->second);
   active_.erase(place);
   if (active->request.is_ahead) std::erase(ahead_, id);
   if (id == running_ahead_) running_ahead_ = 0;
+  return active;
+}
+
+void Loop::finish(uint64_t id, FinishReason reason) {
+  const std::unique_ptr<Active> active = take_out(id);
+  if (active == nullptr) return;
   Completion& completion = active->completion;
   completion.finish = reason;
   Usage& usage = completion.usage;
@@ -617,11 +624,8 @@ void Loop::finish(uint64_t id, FinishReason reason) {
 
 // Numbers that are not numbers may be in the cache as well: nothing of the request is kept.
 void Loop::fail_request(uint64_t id, Error error) {
-  const auto place = active_.find(id);
-  CHECK(place != active_.end());
-  const std::unique_ptr<Active> active = std::move(place->second);
-  active_.erase(place);
-  if (id == running_ahead_) running_ahead_ = 0;
+  const std::unique_ptr<Active> active = take_out(id);
+  CHECK(active != nullptr);
   scheduler_.finish(id, false);
   publish_stats();
   if (active->request.on_done) active->request.on_done(std::unexpected(std::move(error)));

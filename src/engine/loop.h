@@ -199,6 +199,7 @@ class Loop {
   Status note_logprobs(Active& active, std::span<const float> logits, int32_t token);
   void finish(uint64_t id, FinishReason reason);
   void fail_request(uint64_t id, Error error);
+  std::unique_ptr<Active> take_out(uint64_t id);
   void publish_stats();
 
   const LoopOptions options_;

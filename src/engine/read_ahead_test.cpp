@@ -93,6 +93,36 @@ TEST(ReadAhead, GivesWayAndGoesOnWithoutLosingWhatItRead) {
   EXPECT_EQ(loop.run(answer_to(ahead)).value().usage.cached_tokens, 299);
 }
 
+// The first step of a prompt that begins with token 1 fails.
+class FailingRunner final : public StepRunner {
+ public:
+  explicit FailingRunner(int32_t pages) : inner_(pages) {}
+  void apply(std::span<const PageAction> actions) override { inner_.apply(actions); }
+  Result<std::span<float>> run(const Batch& batch) override {
+    if (batch.positions[0] == 0 && batch.tokens[0] == 1) return fail("the disk is gone");
+    return inner_.run(batch);
+  }
+
+ private:
+  FakeRunner inner_;
+};
+
+TEST(ReadAhead, AFaultEndsOneReadingAndTheNextIsTakenUp) {
+  std::mt19937 random(5);
+  Loop loop(options(), 20, std::make_unique<FailingRunner>(20));
+  std::atomic<int> failed = 0;
+  for (int i = 0; i < 2; ++i) {
+    LoopRequest broken = reading({1, 2, 3});
+    broken.on_done = [&](const Result<Completion>& result) { failed += result ? 0 : 1; };
+    loop.submit(std::move(broken));
+  }
+  const std::vector<int32_t> prompt(130, 7);
+  loop.submit(reading(prompt));
+  wait_until_read(loop);
+  EXPECT_EQ(failed, 2);
+  EXPECT_EQ(loop.run(answer_to(prompt)).value().usage.cached_tokens, 129);
+}
+
 TEST(ReadAhead, WhoAsksForTheSameWaitsForTheStep) {
   std::mt19937 random(3);
   auto runner = std::make_unique<FakeRunner>(20);

@@ -357,6 +357,29 @@ TEST(PartialFile, SaysWhenTheDiskHasTooLittleRoom) {
   EXPECT_TRUE(check_disk_space(fs::temp_directory_path(), 1));
 }
 
+TEST(PartialFile, WhatWasPublishedBetweenOpeningAndLockingIsNotLocked) {
+  const fs::path folder = fs::temp_directory_path() / fmt::format("minke-partial-{}", getpid());
+  auto first = PartialFile::open(folder / "model.partial");
+  ASSERT_TRUE(first) << first.error().message;
+  ASSERT_TRUE(first->lock());
+  {
+    auto second = PartialFile::open(folder / "model.partial");
+    ASSERT_TRUE(second);
+    EXPECT_THAT(second->lock().error().message, HasSubstr("is being written by another process"));
+  }
+  auto late = PartialFile::open(folder / "model.partial");
+  ASSERT_TRUE(late);
+  ASSERT_TRUE(first->publish(folder / "model"));
+  {
+    const PartialFile gone = *std::move(first);
+  }  // and its lock
+  EXPECT_THAT(late->lock().error().message, HasSubstr("finished or removed by another process"));
+  auto anew = PartialFile::open(folder / "model.partial");
+  ASSERT_TRUE(anew);
+  EXPECT_TRUE(anew->lock());
+  fs::remove_all(folder);
+}
+
 TEST(PartialFile, ADiskThatIsFullIsSaid) {
   // /dev/full answers every write with the error of a full disk.
   auto file = PartialFile::open("/dev/full");

@@ -77,10 +77,23 @@ Status PartialFile::sync() {
 }
 
 Status PartialFile::lock() {
-  if (flock(descriptor_, LOCK_EX | LOCK_NB) == 0) return {};
+  if (flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
+    return fail(
+        fmt::format("{} is being written by another process: wait for it, or choose another "
+                    "name",
+                    path_.string()));
+  }
+  // Whoever had the lock before may have published or removed the file since it was opened here:
+  // what is locked then is a finished model, or nobody's.
+  struct stat locked{};
+  struct stat named{};
+  if (fstat(descriptor_, &locked) == 0 && lstat(path_.c_str(), &named) == 0 &&
+      locked.st_dev == named.st_dev && locked.st_ino == named.st_ino) {
+    return {};
+  }
   return fail(
-      fmt::format("{} is being written by another process: wait for it, or choose another "
-                  "name",
+      fmt::format("{} was finished or removed by another process just now: run the same "
+                  "command again if it is still wanted",
                   path_.string()));
 }
 

@@ -26,7 +26,8 @@ class PartialFile {
   Status truncate(int64_t size);
   // What was written so far is on the disk, whatever happens to the machine.
   Status sync();
-  // Keeps other processes that ask out while this object lives; fails where one was there before.
+  // Keeps other processes that ask out while this object lives; fails where one was there before,
+  // or has given the file another name since it was opened.
   Status lock();
   // SHA-256 of a range; `on_bytes` is as for sha256_of_range.
   Result<std::string> hash(int64_t offset, int64_t length,

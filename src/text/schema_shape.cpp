@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <utility>
 
@@ -156,9 +157,41 @@ bool same_json(const Value& a, const Value& b) {
   return a == b;
 }
 
+namespace {
+
+// The first escape of JSON's that is half a surrogate pair, "\\ud800"; empty: there is none.
+std::string_view half_pair(std::string_view text) {
+  const auto unit = [&](size_t at) -> uint32_t {
+    uint32_t code = 0;
+    if (at + 6 > text.size() || text[at] != '\\' || text[at + 1] != 'u') return 0;
+    std::from_chars(text.data() + at + 2, text.data() + at + 6, code, 16);
+    return code;
+  };
+  for (size_t at = 0; (at = text.find('\\', at)) != std::string_view::npos;) {
+    const uint32_t code = unit(at);
+    const uint32_t low = unit(at + 6);
+    if (code < 0xD800 || code > 0xDFFF) {
+      at += 2;
+    } else if (code < 0xDC00 && low >= 0xDC00 && low <= 0xDFFF) {
+      at += 12;
+    } else {
+      return text.substr(at, 6);
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<Schema> Schema::parse(std::string_view text) {
   Result<Value> root = parse_json(text, {.depth_max = 200, .bytes_max = kSchemaBytesMax});
   if (!root) return misuse("the schema is not JSON: " + root.error().message);
+  if (const std::string_view half = half_pair(text); !half.empty()) {
+    return misuse(
+        fmt::format("the schema has {}, half a surrogate pair, which is no character and "
+                    "stands in no text that a model writes: take it out",
+                    half));
+  }
   Schema schema;
   schema.root_ = std::make_unique<Value>(*std::move(root));
   name_schemas(*schema.root_, "#", schema.pointers_);
