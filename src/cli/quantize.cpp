@@ -35,8 +35,7 @@ class Quantize : public Command {
     options->positional("IN", ValueKind::kModel, "A GGUF file or a Hugging Face folder", &in_)
         .required = true;
     options->positional("OUT", ValueKind::kFile, "The file to write", &out_).required = true;
-    options->text("--type", "T", "What to store it in, one of those above", &type_)
-        .required = true;
+    options->text("--type", "T", "What to store it in, one of those above", &type_).required = true;
     options->file("--imatrix", "An importance matrix, as minke calibrate writes it", &importance_);
     options->texts("--tensor", "PATTERN=T",
                    "Store the tensors whose names fit in another format; * stands for any "
