@@ -16,9 +16,10 @@ void decode_iq4_nl(const void* blocks, float* out, int64_t count) {
 }
 
 void encode_iq4_nl(const float* in, void* blocks, int64_t count, const float* importance) {
+  const CleanRow row(in, count, importance);
   auto* block = static_cast<BlockIQ4_NL*>(blocks);
   for (int64_t start = 0; start < count; start += kSmallBlock, ++block) {
-    const CleanBlock<32> clean(in + start, importance ? importance + start : nullptr);
+    const auto clean = row.block<32>(start);
     block->d = to_half(fit_scale<Iq4Levels>(clean.x.data(), clean.w.data(), 32));
     const float d = f16_to_f32(block->d);
     const float inverse = inverse_of(d);

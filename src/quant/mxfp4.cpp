@@ -58,9 +58,10 @@ void decode_mxfp4(const void* blocks, float* out, int64_t count) {
 }
 
 void encode_mxfp4(const float* in, void* blocks, int64_t count, const float* importance) {
+  const CleanRow row(in, count, importance);
   auto* block = static_cast<BlockMXFP4*>(blocks);
   for (int64_t start = 0; start < count; start += kSmallBlock, ++block) {
-    const CleanBlock<32> clean(in + start, importance ? importance + start : nullptr);
+    const auto clean = row.block<32>(start);
     block->e = choose_exponent(clean);
     const float step = e8m0_half(block->e);
     const bool zero = block->e == 0;

@@ -22,9 +22,10 @@ void decode_q2_k(const void* blocks, float* out, int64_t count) {
 }
 
 void encode_q2_k(const float* in, void* blocks, int64_t count, const float* importance) {
+  const CleanRow row(in, count, importance);
   auto* block = static_cast<BlockQ2_K*>(blocks);
   for (int64_t start = 0; start < count; start += kSuperBlock, ++block) {
-    const CleanBlock<256> clean(in + start, importance ? importance + start : nullptr);
+    const auto clean = row.block<256>(start);
     const auto chosen = AffineSearch<16, 3, 15>::run(clean);
     std::memset(block, 0, sizeof *block);
     block->d = chosen.d;

@@ -17,9 +17,10 @@ void decode_q4_0(const void* blocks, float* out, int64_t count) {
 
 void encode_q4_0(const float* in, void* blocks, int64_t count, const float* importance) {
   using Levels = UniformLevels<-8, 7>;
+  const CleanRow row(in, count, importance);
   auto* block = static_cast<BlockQ4_0*>(blocks);
   for (int64_t start = 0; start < count; start += kSmallBlock, ++block) {
-    const CleanBlock<32> clean(in + start, importance ? importance + start : nullptr);
+    const auto clean = row.block<32>(start);
     block->d = to_half(fit_scale<Levels>(clean.x.data(), clean.w.data(), 32));
     const float d = f16_to_f32(block->d);
     const float inverse = inverse_of(d);

@@ -18,9 +18,10 @@ void decode_q4_1(const void* blocks, float* out, int64_t count) {
 
 void encode_q4_1(const float* in, void* blocks, int64_t count, const float* importance) {
   using Levels = UniformLevels<0, 15>;
+  const CleanRow row(in, count, importance);
   auto* block = static_cast<BlockQ4_1*>(blocks);
   for (int64_t start = 0; start < count; start += kSmallBlock, ++block) {
-    const CleanBlock<32> clean(in + start, importance ? importance + start : nullptr);
+    const auto clean = row.block<32>(start);
     const AffineFit fit = fit_affine(clean.x.data(), clean.w.data(), 32, 15, true);
     block->d = to_half(fit.scale);
     block->m = to_half(fit.offset);

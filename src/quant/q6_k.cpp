@@ -40,9 +40,10 @@ void decode_q6_k(const void* blocks, float* out, int64_t count) {
 
 void encode_q6_k(const float* in, void* blocks, int64_t count, const float* importance) {
   using Search = SymmetricSearch<UniformLevels<-32, 31>, UniformLevels<-128, 127>, 16>;
+  const CleanRow row(in, count, importance);
   auto* block = static_cast<BlockQ6_K*>(blocks);
   for (int64_t start = 0; start < count; start += kSuperBlock, ++block) {
-    const CleanBlock<256> clean(in + start, importance ? importance + start : nullptr);
+    const auto clean = row.block<256>(start);
     const auto chosen = Search::run(clean);
     std::memset(block, 0, sizeof *block);
     block->d = chosen.d;

@@ -15,9 +15,10 @@ void decode_q8_0(const void* blocks, float* out, int64_t count) {
 
 void encode_q8_0(const float* in, void* blocks, int64_t count, const float*) {
   using Levels = UniformLevels<-127, 127>;
+  const CleanRow row(in, count, nullptr);
   auto* block = static_cast<BlockQ8_0*>(blocks);
   for (int64_t start = 0; start < count; start += kSmallBlock, ++block) {
-    const CleanBlock<32> clean(in + start, nullptr);
+    const auto clean = row.block<32>(start);
     block->d = to_half(clean.magnitude_max / 127.0f);
     const float d = f16_to_f32(block->d);
     const float inverse = inverse_of(d);

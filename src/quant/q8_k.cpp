@@ -16,9 +16,10 @@ void decode_q8_k(const void* blocks, float* out, int64_t count) {
 
 void encode_q8_k(const float* in, void* blocks, int64_t count, const float*) {
   using Levels = UniformLevels<-127, 127>;
+  const CleanRow row(in, count, nullptr);
   auto* block = static_cast<BlockQ8_K*>(blocks);
   for (int64_t start = 0; start < count; start += kSuperBlock, ++block) {
-    const CleanBlock<256> clean(in + start, nullptr);
+    const auto clean = row.block<256>(start);
     // A magnitude below the threshold would make the inverse infinite.
     const bool zero = clean.magnitude_max < 0x1p-100f;
     block->d = zero ? 0.0f : clean.magnitude_max / 127.0f;

@@ -283,6 +283,36 @@ TEST(QuantEncode, ImportanceMovesTheErrorAway) {
   }
 }
 
+// The same values, alone and among such as are far larger: alone the larger half of them matters
+// more, among the others all of them matter alike.
+TEST(QuantEncode, WhatStandsOutInItsRowMattersMore) {
+  constexpr size_t kCount = 512;
+  for (const QuantType type : {QuantType::kQ4_0, QuantType::kQ4_1, QuantType::kQ5_0,
+                               QuantType::kQ3_K, QuantType::kQ4_K, QuantType::kIQ4_NL}) {
+    const QuantFormat& format = quant_format(type);
+    double large_alone = 0.0, large_among = 0.0, all_alone = 0.0, all_among = 0.0;
+    for (uint64_t seed = 0; seed < 40; ++seed) {
+      auto values = normal_values(2 * kCount, seed);
+      for (size_t i = kCount; i < values.size(); ++i) values[i] *= 1e-4f;
+      const auto alone = through(format, values);
+      for (size_t i = kCount; i < values.size(); ++i) values[i] *= 1e8f;
+      const auto among = through(format, values);
+      for (size_t i = 0; i < kCount; ++i) {
+        const double x = static_cast<double>(values[i]);
+        const double one = std::pow(static_cast<double>(alone[i]) - x, 2);
+        const double other = std::pow(static_cast<double>(among[i]) - x, 2);
+        all_alone += one;
+        all_among += other;
+        if (std::fabs(x) < 1.0) continue;
+        large_alone += one;
+        large_among += other;
+      }
+    }
+    EXPECT_LT(large_alone, large_among) << format.name;
+    EXPECT_GT(all_alone, all_among) << format.name;
+  }
+}
+
 TEST(QuantBlocks, PackedScalesComeBack) {
   uint8_t packed[12] = {};
   for (int g = 0; g < 8; ++g) {

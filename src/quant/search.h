@@ -86,40 +86,66 @@ struct Iq4Levels {
   }
 };
 
-// A block's values made finite, and their weights. NaN becomes 0; what lies outside fp16's range
-// becomes its largest value, so that no scale can overflow. The weight of a value grows with its
-// size (the large weights of a network matter most) and with the importance that was measured.
+// A value as encoders take it: NaN is 0, and what lies outside fp16's range becomes its largest
+// value, so that no scale can overflow.
+inline float clean_value(float value) {
+  constexpr float kHalfMax = 65504.0f;
+  return std::isnan(value) ? 0.0f : std::clamp(value, -kHalfMax, kHalfMax);
+}
+
+// A block's clean values and the weights of their errors.
 template <int Count>
 struct CleanBlock {
   std::array<float, Count> x;
   std::array<float, Count> w;
   float magnitude_max = 0.0f;
 
-  CleanBlock(const float* in, const float* importance) {
-    constexpr float kHalfMax = 65504.0f;
-    float squares = 0.0f;
-    for (size_t i = 0; i < Count; ++i) {
-      const float value = std::isnan(in[i]) ? 0.0f : std::clamp(in[i], -kHalfMax, kHalfMax);
-      x[i] = value;
+  // Below half of fp16's smallest number nothing survives.
+  bool zero() const { return magnitude_max < 0x1p-26f; }
+};
+
+// The values of one call of an encoder: a row of a matrix, as far as weights are concerned. The
+// weight of an error grows with its value's size, measured by the row's (what stands out in a row
+// matters most to it), and with the square root of the importance that was measured of its column.
+// Both are found, not derived: docs/log.md has what else was tried.
+class CleanRow {
+ public:
+  CleanRow(const float* in, int64_t count, const float* importance)
+      : in_(in), importance_(importance) {
+    double squares = 0.0;
+    for (int64_t i = 0; i < count; ++i) {
+      const auto value = static_cast<double>(clean_value(in[i]));
       squares += value * value;
-      magnitude_max = std::max(magnitude_max, std::fabs(value));
     }
+    mean_square_ = count > 0 ? static_cast<float>(squares / static_cast<double>(count)) : 0.0f;
+  }
+
+  template <int Count>
+  CleanBlock<Count> block(int64_t start) const {
+    CleanBlock<Count> out;
+    const float* importance = importance_ == nullptr ? nullptr : importance_ + start;
     float importance_max = 0.0f;
     for (size_t i = 0; importance != nullptr && i < Count; ++i) {
       if (std::isfinite(importance[i])) importance_max = std::max(importance_max, importance[i]);
     }
-    const float sigma2 = 2.0f * squares / Count;
     for (size_t i = 0; i < Count; ++i) {
-      w[i] = std::sqrt(sigma2 + x[i] * x[i]);
-      // Without a usable measure all values of a block matter equally. NaN counts as 0.
+      const float value = clean_value(in_[start + static_cast<int64_t>(i)]);
+      out.x[i] = value;
+      out.magnitude_max = std::max(out.magnitude_max, std::fabs(value));
+      // Without a usable measure all columns of a block matter equally. NaN counts as 0.
+      float share = 1.0f;
       if (importance_max > 0.0f) {
-        const float share = importance[i] > 0.0f ? importance[i] / importance_max : 0.0f;
-        w[i] *= std::min(share, 1.0f);
+        share = importance[i] > 0.0f ? std::min(importance[i] / importance_max, 1.0f) : 0.0f;
       }
+      out.w[i] = std::sqrt((mean_square_ + value * value) * share);
     }
+    return out;
   }
-  // Below half of fp16's smallest number nothing survives.
-  bool zero() const { return magnitude_max < 0x1p-26f; }
+
+ private:
+  const float* in_;
+  const float* importance_;
+  float mean_square_ = 0.0f;
 };
 
 // The scale s that lets s * levels come closest to x: the extreme value is put near the extreme

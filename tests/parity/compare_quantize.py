@@ -16,6 +16,7 @@ import ctypes
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
@@ -25,8 +26,8 @@ import llama_cpp
 import numpy
 
 TYPES = {"Q8_0": 7, "Q6_K": 18, "Q5_K_M": 17, "Q5_K_S": 16, "Q5_1": 9, "Q5_0": 8, "Q4_K_M": 15,
-         "Q4_K_S": 14, "Q4_1": 3, "Q4_0": 2, "IQ4_NL": 25, "IQ4_XS": 30, "Q3_K_L": 13, "Q3_K_M": 12,
-         "Q3_K_S": 11, "Q2_K": 10}
+         "Q4_K_S": 14, "Q4_1": 3, "Q4_0": 2, "IQ4_NL": 25, "IQ4_XS": 30, "MXFP4": None, "Q3_K_L": 13,
+         "Q3_K_M": 12, "Q3_K_S": 11, "Q2_K": 10}
 
 
 def quiet():
@@ -58,6 +59,46 @@ class Importance:
             self.entries[at] = entry(name, means.ctypes.data_as(ctypes.POINTER(ctypes.c_float)),
                                      means.size)
         self.entries[len(self.kept)] = entry(None, None, 0)
+
+
+    def of(self, name):
+        """The means for a tensor's columns, or null."""
+        for known, means in self.kept:
+            if known == name.encode():
+                return means.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+        return None
+
+
+def llama_encode(truth, like, target, importance):
+    """A copy of minke's file `like` whose blocks are written by llama.cpp's encoders: for types that
+    llama.cpp has, but gives to no model of this kind as a whole."""
+    library = next((pathlib.Path(llama_cpp.__file__).parent / "lib").glob("libggml-base.so"))
+    encode = ctypes.CDLL(str(library)).ggml_quantize_chunk
+    encode.restype = ctypes.c_size_t
+    encode.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64,
+                       ctypes.c_int64, ctypes.c_void_p]
+    shutil.copyfile(like, target)
+    originals = {tensor.name: tensor for tensor in gguf.GGUFReader(truth).tensors}
+    written = numpy.memmap(target, numpy.uint8, "r+")
+    for tensor in gguf.GGUFReader(like).tensors:
+        if tensor.tensor_type in (gguf.GGMLQuantizationType.F32, gguf.GGMLQuantizationType.F16):
+            continue
+        values = numpy.ascontiguousarray(originals[tensor.name].data, numpy.float32)
+        rows = values.reshape(-1, values.shape[-1])
+        blocks = numpy.empty(tensor.n_bytes, numpy.uint8)
+        encode(int(tensor.tensor_type), rows.ctypes.data, blocks.ctypes.data, 0, *rows.shape,
+               importance.of(tensor.name) if importance else None)
+        written[tensor.data_offset:tensor.data_offset + tensor.n_bytes] = blocks
+    written.flush()
+
+
+def check_same_types(ours, theirs):
+    """Only files with the same format for each tensor say something about encoders."""
+    kinds = [{tensor.name: tensor.tensor_type for tensor in gguf.GGUFReader(file).tensors}
+             for file in (ours, theirs)]
+    for name, kind in kinds[0].items():
+        if kinds[1].get(name) != kind:
+            raise SystemExit(f"{name} is {kind.name} in {ours} and {kinds[1].get(name)} in {theirs}")
 
 
 def llama_quantize(source, target, kind, importance):
@@ -116,7 +157,12 @@ def main():
                 file = folder / f"{kind}-{who}-{at}.gguf"
                 begin = time.monotonic()
                 if who == "llama":
-                    llama_quantize(truth, file, kind, Importance(path) if path else None)
+                    importance = Importance(path) if path else None
+                    if TYPES[kind] is None:
+                        llama_encode(truth, files[-1], file, importance)
+                    else:
+                        llama_quantize(truth, file, kind, importance)
+                    check_same_types(files[-1], file)
                 else:
                     extra = ["--imatrix", path] if path else []
                     run(options.minke, "quantize", truth, file, "--type", kind, "--force", *extra)
