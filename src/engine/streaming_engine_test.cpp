@@ -72,8 +72,10 @@ TEST_F(StreamingEngine, TheLayerThatGuessesStreamsToo) {
   const auto dropped = *LocalEngine::load(guessing);
   EXPECT_EQ(dropped->draft_kind(), DraftKind::kNone);
   EXPECT_EQ(dropped->memory().experts, 0);
-  guessing.memory_bytes = needed - 2 * kMiB;
-  const auto streamed = *LocalEngine::load(guessing);
+  guessing.memory_bytes = needed - kMiB;
+  const auto loaded = LocalEngine::load(guessing);
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  const auto& streamed = *loaded;
   EXPECT_EQ(streamed->draft_kind(), DraftKind::kMtp);
   EXPECT_EQ(streamed->memory().experts, 48);
   EXPECT_LT(streamed->memory().experts_cached, 48);
