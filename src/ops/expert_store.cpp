@@ -292,8 +292,10 @@ void ExpertStore::pack_arrived(std::unique_lock<std::mutex>& lock, ThreadPool& p
   const std::vector<Arrived> batch(arrived_.begin(), until);
   arrived_.erase(arrived_.begin(), until);
   lock.unlock();
-  // Every thread gets a run of each piece, so that a single one is packed by all.
-  const int64_t runs = pool.threads();
+  // Every thread gets a run of each piece, so that a single one is packed by all; a small one is
+  // done before another thread would have begun.
+  constexpr size_t kSharedBytes = size_t{256} << 10;
+  const int64_t runs = bytes_of(batch.front().piece) < kSharedBytes ? 1 : pool.threads();
   std::vector<std::atomic<bool>> damaged(batch.size());
   pool.parallel_each(std::ssize(batch) * runs, [&](int64_t run) {
     const auto at = static_cast<size_t>(run / runs);
