@@ -335,7 +335,11 @@ void ChatService::AskingImpl::answered(int64_t index, Result<Answer> answer,
     lease = lease_;
   }
   if (error) return end_part(index, std::unexpected(*error));
-  if (!answer) return end_part(index, std::unexpected(engine_error(answer.error())));
+  if (!answer) {
+    // Whoever asks next has it loaded anew, or is told what is wrong with the file.
+    if (!lease->engine->check_file()) (void)service_.models_.unload(lease->name);
+    return end_part(index, std::unexpected(engine_error(answer.error())));
+  }
   const bool is_whole =
       answer->finish != FinishReason::kCancelled && answer->finish != FinishReason::kStopString;
   if (is_whole && !ask_.turns.empty() && ask_.count == 1) {
