@@ -15,3 +15,7 @@ minke_build_packages=(
 minke_test_packages=(libgtest-dev libgmock-dev)
 
 minke_check_packages=(clang-19 libclang-rt-19-dev lld-19 clang-format-19 clang-tidy-19 shellcheck git)
+
+# The chat app's tests. Node itself may come from anywhere, as long as it is 18 or later.
+minke_web_packages=(chromium)
+if ! command -v npm >/dev/null; then minke_web_packages+=(nodejs npm); fi
