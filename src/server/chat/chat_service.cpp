@@ -493,20 +493,29 @@ void ChatService::note(const std::expected<Answer, ApiError>& answer) {
   stats_.answer_seconds += usage.answer_seconds;
 }
 
+std::vector<std::shared_ptr<ChatService::AskingImpl>> ChatService::under_way() {
+  std::vector<std::shared_ptr<AskingImpl>> all;
+  const std::lock_guard lock(mutex_);
+  std::erase_if(watched_, [](const auto& one) { return one.expired(); });
+  for (const auto& one : watched_) {
+    if (auto asking = one.lock()) all.push_back(std::move(asking));
+  }
+  return all;
+}
+
+void ChatService::cancel_all() {
+  for (const auto& asking : under_way()) asking->cancel();
+}
+
 // Looks twice a second for requests whose time is up.
 void ChatService::keep_time(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
-    std::vector<std::shared_ptr<AskingImpl>> all;
     {
       std::unique_lock lock(mutex_);
       wake_.wait_for(lock, stop, std::chrono::milliseconds(500), [] { return false; });
-      std::erase_if(watched_, [](const auto& one) { return one.expired(); });
-      for (const auto& one : watched_) {
-        if (auto asking = one.lock()) all.push_back(std::move(asking));
-      }
     }
     const auto now = Clock::now();
-    for (const auto& asking : all) asking->check_time(now);
+    for (const auto& asking : under_way()) asking->check_time(now);
   }
 }
 

@@ -114,6 +114,8 @@ class ChatService {
 
   std::shared_ptr<Asking> ask(Ask what, std::shared_ptr<AnswerSink> sink);
   void count(Ask what, std::function<void(std::expected<Counted, ApiError>)> on_counted);
+  // Ends everything that is under way, as Asking::cancel does: the server is ending.
+  void cancel_all();
   ModelHost& models() { return models_; }
   ServiceStats stats() const;
 
@@ -121,6 +123,7 @@ class ChatService {
   class AskingImpl;
   void note(const std::expected<Answer, ApiError>& answer);
   void keep_time(const std::stop_token& stop);
+  std::vector<std::shared_ptr<AskingImpl>> under_way();
 
   const ServiceOptions options_;
   ModelHost& models_;

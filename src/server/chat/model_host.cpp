@@ -198,6 +198,11 @@ ModelHost::~ModelHost() {
   wake_.wait(lock, [this] { return leases_ == 0; });
 }
 
+void ModelHost::wait_unused(std::chrono::milliseconds time) {
+  std::unique_lock lock(mutex_);
+  wake_.wait_for(lock, time, [this] { return leases_ == 0; });
+}
+
 void ModelHost::on_change(std::function<void(const ModelStatus&)> callback) {
   on_change_ = std::move(callback);
 }

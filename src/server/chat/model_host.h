@@ -154,6 +154,8 @@ class ModelHost {
   // anything else is called.
   void on_change(std::function<void(const ModelStatus&)> callback);
 
+  // Waits until nobody holds a lease, or so long.
+  void wait_unused(std::chrono::milliseconds time);
   uint64_t memory_budget() const { return budget_; }
   uint64_t memory_used() const;
   LoadSummary load_summary() const;
