@@ -49,7 +49,6 @@ class ServeAppImpl final : public ServeApp {
   }
 
   ~ServeAppImpl() override {
-    http_.reset();  // whoever waits is told that nobody is there
     chat_.cancel_all();
     // What ends now still has work for the workers: they go when it is done.
     constexpr std::chrono::seconds kEndTime(10);

@@ -212,7 +212,7 @@ void Connection::refuse(Response response, bool with_head) {
   Request head = head_ ? *std::move(head_) : Request();
   head_.reset();
   exchange_ =
-      std::make_shared<Exchange>(host_, weak_from_this(), std::move(head),
+      std::make_shared<Exchange>(host_.shared_from_this(), weak_from_this(), std::move(head),
                                  std::exchange(headers_, {}), with_head && is_head, keeps, true);
   give_body_back();
   parser_.reset();
@@ -234,9 +234,9 @@ void Connection::dispatch() {
   const bool keeps = parser_->keep_alive() && !host_.is_stopping;
   auto request = std::make_shared<Request>(*head_);
   request->body = std::move(parser_->get().body());
-  exchange_ = std::make_shared<Exchange>(host_, weak_from_this(), *std::move(head_),
-                                         std::exchange(headers_, {}), request->method == "HEAD",
-                                         keeps, is_new);
+  exchange_ = std::make_shared<Exchange>(host_.shared_from_this(), weak_from_this(),
+                                         *std::move(head_), std::exchange(headers_, {}),
+                                         request->method == "HEAD", keeps, is_new);
   head_.reset();
   parser_.reset();
   give_body_back();

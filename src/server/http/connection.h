@@ -27,7 +27,7 @@ namespace minke::http {
 class Connection;
 
 // What all connections of a server share. The server's thread, but for the counters.
-struct ConnectionHost {
+struct ConnectionHost : std::enable_shared_from_this<ConnectionHost> {
   using Clock = std::chrono::steady_clock;
   ConnectionHost(const ServerOptions& server_options, Handler& request_handler)
       : options(server_options), handler(request_handler), io(1) {}
@@ -50,8 +50,8 @@ struct ConnectionHost {
 // connection empties on its thread.
 class Exchange final : public Responder, public std::enable_shared_from_this<Exchange> {
  public:
-  Exchange(ConnectionHost& host, std::weak_ptr<Connection> connection, Request head, Fields headers,
-           bool wants_head_only, bool keeps_alive, bool takes_chunks);
+  Exchange(std::shared_ptr<ConnectionHost> host, std::weak_ptr<Connection> connection, Request head,
+           Fields headers, bool wants_head_only, bool keeps_alive, bool takes_chunks);
   ~Exchange() override;
 
   void respond(Response response) override;
@@ -79,7 +79,8 @@ class Exchange final : public Responder, public std::enable_shared_from_this<Exc
   void push_chunk(std::string piece);
   void lose();  // the client has gone
 
-  ConnectionHost& host_;
+  // Whoever answers may do so when the server has gone.
+  const std::shared_ptr<ConnectionHost> host_;
   const std::weak_ptr<Connection> connection_;
   const Request head_;    // without its body
   const Fields headers_;  // of every answer

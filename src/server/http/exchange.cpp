@@ -19,19 +19,20 @@ bool has_no_body(int status) { return status == 204 || status == 304; }
 
 }  // namespace
 
-Exchange::Exchange(ConnectionHost& host, std::weak_ptr<Connection> connection, Request head,
-                   Fields headers, bool wants_head_only, bool keeps_alive, bool takes_chunks)
-    : host_(host),
+Exchange::Exchange(std::shared_ptr<ConnectionHost> host, std::weak_ptr<Connection> connection,
+                   Request head, Fields headers, bool wants_head_only, bool keeps_alive,
+                   bool takes_chunks)
+    : host_(std::move(host)),
       connection_(std::move(connection)),
       head_(std::move(head)),
       headers_(std::move(headers)),
       wants_head_only_(wants_head_only),
       takes_chunks_(takes_chunks),
       keeps_alive_(keeps_alive) {
-  ++host_.open_exchanges;
+  ++host_->open_exchanges;
 }
 
-Exchange::~Exchange() { --host_.open_exchanges; }
+Exchange::~Exchange() { --host_->open_exchanges; }
 
 std::string Exchange::head_text(const Response& response, std::optional<uint64_t> length) {
   status_ = response.status;
@@ -63,7 +64,7 @@ void Exchange::push(Piece piece) {
 void Exchange::schedule() {
   if (is_scheduled_) return;
   is_scheduled_ = true;
-  boost::asio::post(host_.io, [self = shared_from_this()] {
+  boost::asio::post(host_->io, [self = shared_from_this()] {
     if (const std::shared_ptr<Connection> connection = self->connection_.lock()) {
       connection->drain();
     }
@@ -110,9 +111,9 @@ bool Exchange::write(std::string piece) {
   std::unique_lock lock(mutex_);
   if (is_gone_) return false;
   CHECK(phase_ == Phase::kBegun);
-  if (backlog_bytes_ + piece.size() > host_.options.backlog_bytes_max) {
+  if (backlog_bytes_ + piece.size() > host_->options.backlog_bytes_max) {
     lock.unlock();
-    boost::asio::post(host_.io, [self = shared_from_this()] {
+    boost::asio::post(host_->io, [self = shared_from_this()] {
       if (const auto connection = self->connection_.lock()) connection->abort();
     });
     return false;
@@ -157,11 +158,11 @@ void Exchange::abandon() {
     is_open = phase_ == Phase::kOpen;
   }
   if (is_open) {
-    respond(host_.handler.fault(500, "the request was dropped without an answer"));
+    respond(host_->handler.fault(500, "the request was dropped without an answer"));
     return;
   }
   // What was begun and has no end must not look whole.
-  boost::asio::post(host_.io, [self = shared_from_this()] {
+  boost::asio::post(host_->io, [self = shared_from_this()] {
     if (const auto connection = self->connection_.lock()) connection->abort();
   });
 }

@@ -50,7 +50,11 @@ Status load_certificate(asio::ssl::context& context, const ServerOptions& option
 class AsioServer final : public Server {
  public:
   AsioServer(const ServerOptions& options, Handler& handler)
-      : host_(options, handler), acceptor_(host_.io), sweeper_(host_.io), grace_(host_.io) {
+      : shared_host_(std::make_shared<ConnectionHost>(options, handler)),
+        host_(*shared_host_),
+        acceptor_(host_.io),
+        sweeper_(host_.io),
+        grace_(host_.io) {
     std::random_device device;
     host_.id_prefix = fmt::format("{:08x}", device());
   }
@@ -192,7 +196,8 @@ class AsioServer final : public Server {
     host_.io.stop();
   }
 
-  ConnectionHost host_;
+  const std::shared_ptr<ConnectionHost> shared_host_;
+  ConnectionHost& host_;
   std::optional<asio::ssl::context> context_;
   tcp::acceptor acceptor_;
   asio::steady_timer sweeper_;

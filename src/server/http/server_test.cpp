@@ -151,8 +151,10 @@ TEST_F(HttpServer, AnswersWhatIsNoRequest) {
   echo();
   start();
   EXPECT_THAT(answer("BLAH\r\n\r\n"), StartsWith("HTTP/1.1 400"));
-  EXPECT_THAT(answer("GET /%zz?%zz HTTP/1.1\r\nConnection: close\r\n\r\n"), StartsWith("HTTP/1.1 400"));
-  EXPECT_THAT(answer("GET http://x/ HTTP/1.1\r\nConnection: close\r\n\r\n"), StartsWith("HTTP/1.1 400"));
+  EXPECT_THAT(answer("GET /%zz?%zz HTTP/1.1\r\nConnection: close\r\n\r\n"),
+              StartsWith("HTTP/1.1 400"));
+  EXPECT_THAT(answer("GET http://x/ HTTP/1.1\r\nConnection: close\r\n\r\n"),
+              StartsWith("HTTP/1.1 400"));
   EXPECT_THAT(answer("GET / HTTP/1.1\r\nX: " + std::string(100'000, 'x') + "\r\n\r\n"),
               StartsWith("HTTP/1.1 431"));
   EXPECT_THAT(answer("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n"),
