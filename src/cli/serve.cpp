@@ -86,6 +86,12 @@ class Serve : public Command {
                    &host_names_);
     options->texts("--allow-origin", "URL", "A web page's origin that may use this server",
                    &origins_);
+    options
+        ->file("--history",
+               "SQLite file of the chat app's conversations; it is made where it is missing",
+               &history_)
+        .default_text = "~/.local/share/minke/history.db";
+    options->flag("--no-history", "Keep no conversations, and serve no chat app", &no_history_);
     options->file("--tls-cert", "Certificate chain in PEM: serve HTTPS", &certificate_);
     options->file("--tls-key", "Its private key in PEM", &private_key_);
     options->integer("--parallel", "Requests that a model answers at once", {1, 1024}, &parallel_)
@@ -118,6 +124,9 @@ class Serve : public Command {
     server::ServeOptions options;
     MINKE_TRY(set_up_http(&options));
     MINKE_TRY(set_up_models(&options));
+    if (!no_history_) {
+      MINKE_ASSIGN(options.history, history_file());
+    }
     StopSignals signals;
     MINKE_ASSIGN(const std::unique_ptr<server::ServeApp> app,
                  server::ServeApp::create(std::move(options)));
@@ -132,6 +141,12 @@ class Serve : public Command {
   }
 
  private:
+  Result<std::string> history_file() const {
+    if (history_) return *history_;
+    MINKE_ASSIGN(const std::filesystem::path folder, data_dir());
+    return (folder / "history.db").string();
+  }
+
   Status set_up_http(server::ServeOptions* options) {
     http::ServerOptions& server = options->http;
     server.address = host_.value_or(server.address);
@@ -225,6 +240,8 @@ class Serve : public Command {
   }
 
   std::vector<std::string> models_;
+  std::optional<std::string> history_;
+  bool no_history_ = false;
   std::optional<std::string> host_, key_file_, certificate_, private_key_, log_;
   std::optional<int64_t> port_, parallel_, queue_, queue_tokens_, idle_minutes_;
   std::vector<std::string> host_names_, origins_;

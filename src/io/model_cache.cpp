@@ -80,18 +80,27 @@ std::vector<ListedModel> list_hub_files(const fs::path& models) {
 
 }  // namespace
 
-Result<fs::path> models_dir() {
-  if (const std::string xdg = absolute_from_environment("XDG_CACHE_HOME"); !xdg.empty()) {
-    return fs::path(xdg) / "minke" / "models";
-  }
-  if (const std::string home = absolute_from_environment("HOME"); !home.empty()) {
-    return fs::path(home) / ".cache" / "minke" / "models";
-  }
-  if (const passwd* user = getpwuid(getuid()); user != nullptr && user->pw_dir[0] == '/') {
-    return fs::path(user->pw_dir) / ".cache" / "minke" / "models";
-  }
-  return fail("no folder for models: set HOME or XDG_CACHE_HOME to an absolute path");
+namespace {
+
+// What the user's variable names, else a folder in the home.
+Result<fs::path> user_dir(const char* variable, const fs::path& in_home, const char* what) {
+  if (const std::string xdg = absolute_from_environment(variable); !xdg.empty())
+    return fs::path(xdg) / "minke";
+  if (const std::string home = absolute_from_environment("HOME"); !home.empty())
+    return fs::path(home) / in_home / "minke";
+  if (const passwd* user = getpwuid(getuid()); user != nullptr && user->pw_dir[0] == '/')
+    return fs::path(user->pw_dir) / in_home / "minke";
+  return fail(fmt::format("no folder for {}: set HOME or {} to an absolute path", what, variable));
 }
+
+}  // namespace
+
+Result<fs::path> models_dir() {
+  MINKE_ASSIGN(const fs::path folder, user_dir("XDG_CACHE_HOME", ".cache", "models"));
+  return folder / "models";
+}
+
+Result<fs::path> data_dir() { return user_dir("XDG_DATA_HOME", ".local/share", "chats"); }
 
 fs::path partial_dir(const fs::path& models, const CatalogueEntry& entry) {
   // The file name is unique in the catalogue and has only plain characters and '/'.

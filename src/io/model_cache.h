@@ -23,6 +23,10 @@ inline constexpr std::string_view kOwnFileHint =
 // Fails when neither XDG_CACHE_HOME nor HOME gives an absolute path. Creates nothing.
 Result<std::filesystem::path> models_dir();
 
+// Where what a person made is kept (chats, not models): $XDG_DATA_HOME/minke, ~/.local/share/minke.
+// Fails as models_dir() does; creates nothing.
+Result<std::filesystem::path> data_dir();
+
 // Where the unfinished download of an entry lies.
 std::filesystem::path partial_dir(const std::filesystem::path& models, const CatalogueEntry& entry);
 

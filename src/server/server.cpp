@@ -8,10 +8,12 @@
 #include <cmath>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include "core/version.h"
 #include "server/api/openapi.h"
+#include "server/app/app.h"
 #include "server/app_files/static_routes.h"
 #include "server/metrics.h"
 #include "server/openai/openai.h"
@@ -23,13 +25,14 @@ namespace {
 constexpr size_t kWorkers = 4;
 constexpr std::chrono::seconds kGrace{10};
 
-Routes all_routes(Services& services, const SystemSources& sources) {
+Routes all_routes(Services& services, const SystemSources& sources, App* app) {
   Routes routes;
   const auto add = [&](Routes more) { std::ranges::move(more, std::back_inserter(routes)); };
   add(openai_chat_routes(services));
   add(openai_model_routes(services));
   add(openai_embedding_routes(services));
   add(system_routes(sources));
+  if (app != nullptr) add(app_routes(*app));
   add(static_routes());
   return routes;
 }
@@ -42,14 +45,18 @@ class ServeAppImpl final : public ServeApp {
         workers_(kWorkers),
         models_(options_.models, workers_),
         chat_(options_.service, models_, workers_),
-        services_{.chat = chat_, .models = models_},
-        router_(all_routes(services_, sources()), options_.gate, workers_,
-                [this](const RequestRecord& record) { note(record); }) {
+        services_{.chat = chat_, .models = models_} {
     models_.on_change([this](const ModelStatus& status) { note_model(status); });
   }
 
   ~ServeAppImpl() override {
     chat_.cancel_all();
+    std::unique_ptr<App> app;
+    {
+      const std::lock_guard lock(mutex_);
+      app = std::move(app_);
+    }
+    app.reset();  // its answers end, on the workers too
     // What ends now still has work for the workers: they go when it is done.
     constexpr std::chrono::seconds kEndTime(10);
     models_.wait_unused(kEndTime);
@@ -57,7 +64,21 @@ class ServeAppImpl final : public ServeApp {
   }
 
   Status open() {
-    MINKE_ASSIGN(http_, http::Server::listen(options_.http, router_));
+    if (!options_.history.empty()) {
+      MINKE_ASSIGN(
+          std::unique_ptr<App> app,
+          App::open({.history = options_.history, .needs_key = !options_.gate.api_keys.empty()},
+                    chat_, models_));
+      {
+        const std::lock_guard lock(mutex_);
+        app_ = std::move(app);
+      }
+      for (const std::string& notice : app_->history().notices())
+        log_.warn("history", {{"notice", notice}});
+    }
+    router_.emplace(all_routes(services_, sources(), app_.get()), options_.gate, workers_,
+                    [this](const RequestRecord& record) { note(record); });
+    MINKE_ASSIGN(http_, http::Server::listen(options_.http, *router_));
     return {};
   }
 
@@ -79,7 +100,7 @@ class ServeAppImpl final : public ServeApp {
     return {
         .health = [this] { return health(); },
         .metrics = [this] { return metrics_.text(http_->stats(), chat_.stats(), models_.list()); },
-        .openapi = [this] { return to_json(openapi(router_.routes(), kVersion)); }};
+        .openapi = [this] { return to_json(openapi(router_->routes(), kVersion)); }};
   }
 
   Value health() const {
@@ -108,6 +129,7 @@ class ServeAppImpl final : public ServeApp {
     const std::string state = model_state_name(status.state);
     {
       const std::lock_guard lock(mutex_);
+      if (app_) app_->note_model(status);
       std::string& told = told_states_[status.name];
       if (told == state) return;
       told = state;
@@ -126,7 +148,8 @@ class ServeAppImpl final : public ServeApp {
   ModelHost models_;
   ChatService chat_;
   Services services_;
-  Router router_;
+  std::unique_ptr<App> app_;
+  std::optional<Router> router_;
   std::unique_ptr<http::Server> http_;
   std::atomic<bool> is_ending_ = false;
   std::mutex mutex_;

@@ -24,6 +24,7 @@ struct ServeOptions {
   HostOptions models;
   ServiceOptions service;
   LogOptions log;
+  std::string history;         // the app's file; empty: no app
   bool loads_default = false;  // at the start, before anybody asks
 };
 

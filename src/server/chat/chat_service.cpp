@@ -61,6 +61,33 @@ ApiError too_long(int64_t tokens, int64_t context) {
   return error;
 }
 
+// Puts what an answer already has behind the question's prompt.
+void go_on(const BegunAnswer& begun, const LocalEngine& engine, Question& question) {
+  const ChatTemplate* chat_template = engine.chat_template();
+  const ThinkingStyle style =
+      chat_template == nullptr ? ThinkingStyle() : chat_template->traits().thinking;
+  std::vector<int32_t>& tokens = question.prompt.tokens;
+  const auto add = [&](const std::string& text, bool is_tag) {
+    const std::vector<int32_t> more = engine.tokenize(text, is_tag);
+    tokens.insert(tokens.end(), more.begin(), more.end());
+  };
+  bool is_inside = question.reading.starts_inside;
+  if (question.reading.split_thinking && !begun.reasoning.empty()) {
+    if (!is_inside) add(style.opening(), true);
+    add(begun.reasoning, false);
+    is_inside = true;
+  }
+  if (!begun.content.empty()) {
+    if (is_inside) add(style.closing(), true);
+    add(begun.content, false);
+    is_inside = false;
+  }
+  question.reading.starts_inside = is_inside;
+  // Its text is no longer that of its tokens.
+  question.prompt.text.clear();
+  question.prompt.cuts.clear();
+}
+
 }  // namespace
 
 SamplingOptions SamplingWish::over(const SamplingOptions& defaults) const {
@@ -207,6 +234,7 @@ std::expected<Question, ApiError> ChatService::AskingImpl::question(const Ask& a
     }
   }
   if (!question) return std::unexpected(engine_error(question.error()));
+  if (ask.begun) go_on(*ask.begun, engine, *question);
   const int64_t tokens = std::ssize(question->prompt.tokens);
   if (tokens >= engine.context_tokens()) {
     return std::unexpected(too_long(tokens, engine.context_tokens()));
@@ -342,7 +370,7 @@ void ChatService::AskingImpl::answered(int64_t index, Result<Answer> answer,
   }
   const bool is_whole =
       answer->finish != FinishReason::kCancelled && answer->finish != FinishReason::kStopString;
-  if (is_whole && !ask_.turns.empty() && ask_.count == 1) {
+  if (is_whole && !ask_.turns.empty() && ask_.count == 1 && !ask_.begun) {
     boost::asio::post(service_.workers_, [self = shared_from_this(), lease, answer = *answer,
                                           timeline = std::move(timeline)]() mutable {
       self->remember(*lease, answer, std::move(timeline));

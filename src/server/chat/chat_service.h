@@ -48,6 +48,12 @@ struct ToolChoice {
   std::string name;  // kNamed
 };
 
+// An answer that was cut off, to go on where it ended.
+struct BegunAnswer {
+  std::string reasoning;
+  std::string content;  // empty: it was still thinking, if there is reasoning
+};
+
 struct Ask {
   std::string model;   // as the request names it; empty: the default
   std::string client;  // for fair turns
@@ -58,6 +64,8 @@ struct Ask {
   std::vector<Tool> tools = {};
   ToolChoice tool_choice = {};
   SamplingWish sampling = {};
+  // The answer is what follows this, of which nothing is said again.
+  std::optional<BegunAnswer> begun = {};
   int64_t count = 1;                      // answers, each its own under the same seed
   std::chrono::milliseconds time_max{0};  // for all of it; 0: no bound
 };
