@@ -118,6 +118,9 @@ class Serve : public Command {
     options->choice("--log", "Form of the log on stderr", {"text", "json", "none"}, &log_)
         .default_text = "text";
     engine_.declare(options);
+    options->file("--chat-template",
+                  "A chat template (Jinja) for all models, to use instead of their own",
+                  &template_file_);
   }
 
   Status run(Console* console) override {
@@ -221,6 +224,12 @@ class Serve : public Command {
       MINKE_ASSIGN(const std::filesystem::path folder, models_dir());
       host.default_model = choose_default_model(folder, available_memory_bytes()).entry.name;
     }
+    if (template_file_) {
+      MINKE_ASSIGN(engine_.chat_template, read_file_bytes(*template_file_, size_t{1} << 20));
+      if (engine_.chat_template.empty()) {
+        return misuse(fmt::format("{} is empty: it is no chat template", *template_file_));
+      }
+    }
     host.engine = engine_.engine_options("");
     host.engine.memory_bytes = 0;
     host.memory_bytes = engine_.memory.value_or(0);
@@ -242,7 +251,7 @@ class Serve : public Command {
   std::vector<std::string> models_;
   std::optional<std::string> history_;
   bool no_history_ = false;
-  std::optional<std::string> host_, key_file_, certificate_, private_key_, log_;
+  std::optional<std::string> host_, key_file_, certificate_, private_key_, log_, template_file_;
   std::optional<int64_t> port_, parallel_, queue_, queue_tokens_, idle_minutes_;
   std::vector<std::string> host_names_, origins_;
   std::optional<uint64_t> disk_cache_;

@@ -12,10 +12,12 @@
 #include <utility>
 
 #include "core/version.h"
+#include "server/anthropic/anthropic.h"
 #include "server/api/openapi.h"
 #include "server/app/app.h"
 #include "server/app_files/static_routes.h"
 #include "server/metrics.h"
+#include "server/ollama/ollama.h"
 #include "server/openai/openai.h"
 #include "server/system_routes.h"
 
@@ -29,8 +31,13 @@ Routes all_routes(Services& services, const SystemSources& sources, App* app) {
   Routes routes;
   const auto add = [&](Routes more) { std::ranges::move(more, std::back_inserter(routes)); };
   add(openai_chat_routes(services));
+  add(openai_completion_routes(services));
+  add(openai_response_routes(services));
   add(openai_model_routes(services));
   add(openai_embedding_routes(services));
+  add(anthropic_routes(services));
+  add(ollama_chat_routes(services));
+  add(ollama_model_routes(services));
   add(system_routes(sources));
   if (app != nullptr) add(app_routes(*app));
   add(static_routes());
@@ -45,8 +52,8 @@ class ServeAppImpl final : public ServeApp {
         workers_(kWorkers),
         models_(options_.models, workers_),
         chat_(options_.service, models_, workers_),
-        services_{.chat = chat_, .models = models_} {
-    models_.on_change([this](const ModelStatus& status) { note_model(status); });
+        services_{.chat = chat_, .models = models_, .log = log_} {
+    model_notes_ = models_.on_change([this](const ModelStatus& status) { note_model(status); });
   }
 
   ~ServeAppImpl() override {
@@ -144,6 +151,8 @@ class ServeAppImpl final : public ServeApp {
   const ServeOptions options_;
   Log log_;
   Metrics metrics_;
+  std::mutex mutex_;
+  std::map<std::string, std::string> told_states_;  // of models
   boost::asio::thread_pool workers_;
   ModelHost models_;
   ChatService chat_;
@@ -152,8 +161,7 @@ class ServeAppImpl final : public ServeApp {
   std::optional<Router> router_;
   std::unique_ptr<http::Server> http_;
   std::atomic<bool> is_ending_ = false;
-  std::mutex mutex_;
-  std::map<std::string, std::string> told_states_;  // of models
+  std::shared_ptr<void> model_notes_;
 };
 
 }  // namespace

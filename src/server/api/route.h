@@ -45,6 +45,7 @@ struct Call {
   std::vector<std::string> path;  // the parts of the path that the route leaves open, decoded
   Value body;                     // checked against the route's shape
   std::string client;             // tells clients apart, for fair turns
+  std::string key;                // that it came with; empty: none
 
   void respond(http::Response response) const { responder->respond(std::move(response)); }
   void respond(const Value& value, int status = 200) const;

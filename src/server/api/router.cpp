@@ -201,12 +201,14 @@ http::Fields Router::shared_headers(const http::Request& head) {
   return headers;
 }
 
-http::Response Router::preflight() {
+// Only the server's own pages and those of allowed origins get here; they may send what headers
+// their client library likes to.
+http::Response Router::preflight(const http::Request& head) {
   http::Response response{.status = 204, .headers = {}};
   response.headers.emplace_back("Access-Control-Allow-Methods", "GET, POST, PATCH, PUT, DELETE");
+  const std::string* wanted = head.header("access-control-request-headers");
   response.headers.emplace_back("Access-Control-Allow-Headers",
-                                "authorization, content-type, x-api-key, anthropic-version, "
-                                "last-event-id");
+                                wanted != nullptr ? *wanted : "authorization, content-type");
   return response;
 }
 
@@ -220,7 +222,7 @@ http::Handler::Admission Router::admit(const http::Request& head) {
   }
   const http::Fields headers = shared_headers(head);
   if (head.method == "OPTIONS" && head.header("origin") != nullptr) {
-    return {.refusal = preflight(), .headers = headers};
+    return {.refusal = preflight(head), .headers = headers};
   }
   const Match match = find(head);
   if (match.route == nullptr) {
@@ -290,7 +292,8 @@ void Router::handle(std::shared_ptr<http::Request> request,
   auto call = std::make_shared<Call>();
   // Clients of one machine differ by their key or by what they call themselves.
   const std::string* agent = request->header("user-agent");
-  call->client = fmt::format("{} {} {}", request->remote, key_of(*request),
+  call->key = key_of(*request);
+  call->client = fmt::format("{} {} {}", request->remote, call->key,
                              agent == nullptr ? std::string() : *agent);
   call->request = std::move(request);
   call->responder = std::move(responder);

@@ -60,7 +60,7 @@ class Router final : public http::Handler {
   std::optional<ApiError> refuse_without_key(const http::Request& head) const;
   std::optional<ApiError> refuse_content(const http::Request& head, const Route& route) const;
   static http::Fields shared_headers(const http::Request& head);
-  static http::Response preflight();
+  static http::Response preflight(const http::Request& head);
   static std::optional<ApiError> check_query(const http::Request& request, const Route& route);
   static void run(const std::shared_ptr<Call>& call);
 

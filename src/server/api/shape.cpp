@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "core/check.h"
 
@@ -15,16 +16,6 @@ namespace {
 size_t characters_of(std::string_view text) {
   return static_cast<size_t>(
       std::ranges::count_if(text, [](char c) { return (static_cast<uint8_t>(c) & 0xC0) != 0x80; }));
-}
-
-// An integer, also one written as 3.0.
-std::optional<int64_t> integer_of(const Value& value) {
-  if (const int64_t* integer = value.as_int()) return *integer;
-  const double* number = value.as_float();
-  if (number == nullptr || std::trunc(*number) != *number || std::abs(*number) > 0x1p53) {
-    return std::nullopt;
-  }
-  return static_cast<int64_t>(*number);
 }
 
 std::optional<double> number_of(const Value& value) {
@@ -43,6 +34,15 @@ std::string shortened(const Value& value) {
 }
 
 }  // namespace
+
+std::optional<int64_t> integer_of(const Value& value) {
+  if (const int64_t* integer = value.as_int()) return *integer;
+  const double* number = value.as_float();
+  if (number == nullptr || std::trunc(*number) != *number || std::abs(*number) > 0x1p53) {
+    return std::nullopt;
+  }
+  return static_cast<int64_t>(*number);
+}
 
 Member required(std::string name, Shape shape, std::string description) {
   return {std::move(name), std::move(shape), std::move(description), true};
@@ -378,7 +378,7 @@ std::optional<ShapeFault> ShapeCheck::check_object(const Value& value, const Sha
 }
 
 // The fault that is told is of the alternative that goes furthest into the value: of an object that
-// is nearly right, the member that is wrong.
+// is nearly right, the member that is wrong; of an array, the last item that one comes to.
 std::optional<ShapeFault> ShapeCheck::check_one_of(const Value& value, const Shape& shape,
                                                    const std::string& path) {
   std::optional<ShapeFault> deepest;
@@ -386,7 +386,8 @@ std::optional<ShapeFault> ShapeCheck::check_one_of(const Value& value, const Sha
     std::optional<ShapeFault> found = check(value, part, path);
     if (!found) return {};
     if (found->param.size() > path.size() &&
-        (!deepest || found->param.size() > deepest->param.size())) {
+        (!deepest || std::pair(found->param.size(), std::string_view(found->param)) >
+                         std::pair(deepest->param.size(), std::string_view(deepest->param)))) {
       deepest = std::move(found);
     }
   }

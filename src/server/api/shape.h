@@ -98,6 +98,8 @@ std::optional<std::string> maybe_text(const Value& object, std::string_view name
 std::optional<double> maybe_number(const Value& object, std::string_view name);
 std::optional<int64_t> maybe_integer(const Value& object, std::string_view name);
 std::optional<bool> maybe_bool(const Value& object, std::string_view name);
+// An integer, also one written as 3.0.
+std::optional<int64_t> integer_of(const Value& value);
 
 // "a string", "an array": for sentences.
 std::string kind_text(const Value& value);

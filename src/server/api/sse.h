@@ -13,6 +13,8 @@
 
 namespace minke::server {
 
+inline constexpr std::chrono::seconds kSilenceMax(5);
+
 class EventStream {
  public:
   explicit EventStream(std::shared_ptr<http::Responder> responder)
@@ -20,13 +22,12 @@ class EventStream {
 
   // Headers at once, and comments whenever nothing else is said for a while: a long prompt takes
   // longer to read than clients and proxies wait.
-  void begin() {
-    constexpr std::chrono::seconds kSilence(5);
+  void begin(std::string still_here = ": still here\n\n") {
     responder_->begin({.status = 200,
                        .headers = {{"Content-Type", "text/event-stream"},
                                    {"Cache-Control", "no-cache"},
                                    {"X-Accel-Buffering", "no"}}});
-    responder_->keep_alive(": still here\n\n", kSilence);
+    responder_->keep_alive(std::move(still_here), kSilenceMax);
   }
   // `data` has no newlines (JSON has none).
   bool send(std::string_view data) { return responder_->write(fmt::format("data: {}\n\n", data)); }

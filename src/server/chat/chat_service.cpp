@@ -51,11 +51,17 @@ std::expected<void, ApiError> force_call(const Ask& ask, SamplingOptions& sampli
   return {};
 }
 
-ApiError too_long(int64_t tokens, int64_t context) {
+// `wished`: the request itself wanted no more of the context.
+ApiError too_long(int64_t tokens, int64_t context, bool wished) {
   ApiError error = bad_request(
-      fmt::format("the prompt has {} tokens, and the model's context of {} tokens has no room for "
-                  "it and an answer: shorten it, or start the server with a larger --ctx",
-                  tokens, context),
+      wished
+          ? fmt::format("the prompt has {} tokens, and the context of {} tokens that the request "
+                        "allows has no room for it and an answer: shorten it, or allow more",
+                        tokens, context)
+          : fmt::format("the prompt has {} tokens, and the model's context of {} tokens has no "
+                        "room for it and an answer: shorten it, or start the server with a "
+                        "larger --ctx",
+                        tokens, context),
       "messages");
   error.code = "context_length_exceeded";
   return error;
@@ -236,8 +242,12 @@ std::expected<Question, ApiError> ChatService::AskingImpl::question(const Ask& a
   if (!question) return std::unexpected(engine_error(question.error()));
   if (ask.begun) go_on(*ask.begun, engine, *question);
   const int64_t tokens = std::ssize(question->prompt.tokens);
-  if (tokens >= engine.context_tokens()) {
-    return std::unexpected(too_long(tokens, engine.context_tokens()));
+  const bool wished = ask.context_max > 0 && ask.context_max < engine.context_tokens();
+  const int64_t context = wished ? ask.context_max : engine.context_tokens();
+  if (tokens >= context) return std::unexpected(too_long(tokens, context, wished));
+  if (wished) {
+    int64_t& tokens_max = question->sampling.tokens_max;
+    tokens_max = tokens_max < 0 ? context - tokens : std::min(tokens_max, context - tokens);
   }
   return *std::move(question);
 }
@@ -498,6 +508,31 @@ void ChatService::count(Ask what,
     if (!question) return on_counted(std::unexpected(question.error()));
     on_counted(Counted{.tokens = std::ssize(question->prompt.tokens), .context_tokens = context});
   });
+}
+
+std::shared_ptr<Asking> ask_for(ChatService& service, const std::shared_ptr<Call>& call, Ask what,
+                                std::shared_ptr<AnswerSink> sink) {
+  std::shared_ptr<Asking> asking = service.ask(std::move(what), std::move(sink));
+  call->responder->on_gone([weak = std::weak_ptr(asking)] {
+    if (const auto alive = weak.lock()) alive->cancel();
+  });
+  return asking;
+}
+
+// The answer's text ends where the stop string began; its tokens go on to the end of that.
+std::string stop_string_of(const Answer& answer, const std::vector<std::string>& stops,
+                           const Engine& engine) {
+  if (answer.finish != FinishReason::kStopString) return {};
+  if (stops.size() == 1) return stops.front();
+  constexpr size_t kTail = 200;
+  const std::string text = engine.detokenize(answer.tokens);
+  const std::string before =
+      answer.content.substr(answer.content.size() - std::min(kTail, answer.content.size()));
+  std::string found;
+  for (const std::string& stop : stops) {
+    if (stop.size() > found.size() && text.find(before + stop) != std::string::npos) found = stop;
+  }
+  return found;
 }
 
 ServiceStats ChatService::stats() const {

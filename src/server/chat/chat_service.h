@@ -67,6 +67,7 @@ struct Ask {
   // The answer is what follows this, of which nothing is said again.
   std::optional<BegunAnswer> begun = {};
   int64_t count = 1;                      // answers, each its own under the same seed
+  int64_t context_max = 0;                // of prompt and answer, below the model's; 0: the model's
   std::chrono::milliseconds time_max{0};  // for all of it; 0: no bound
 };
 
@@ -142,6 +143,14 @@ class ChatService {
   std::condition_variable_any wake_;
   std::jthread clock_;  // last
 };
+
+// Asks for the client of a call, whose going ends the answers.
+std::shared_ptr<Asking> ask_for(ChatService& service, const std::shared_ptr<Call>& call, Ask what,
+                                std::shared_ptr<AnswerSink> sink);
+
+// Which of the stop strings ended the answer; empty: none did.
+std::string stop_string_of(const Answer& answer, const std::vector<std::string>& stops,
+                           const Engine& engine);
 
 // What the turns are where a template refuses them as they are: system text at the head alone,
 // users and assistants in turn.

@@ -69,10 +69,13 @@ uint64_t bytes_of(const MemoryReport& memory) {
   return memory.weights + memory.kv_cache + memory.activations + memory.expert_cache;
 }
 
-Result<std::shared_ptr<const ModelFacts>> read_facts(const std::string& path) {
+// `chat_template`: instead of the model's own; empty: that.
+Result<std::shared_ptr<const ModelFacts>> read_facts(const std::string& path,
+                                                     const std::string& chat_template) {
   MINKE_ASSIGN(const GgufFile file, open_checkpoint(path));
   auto facts = std::make_shared<ModelFacts>();
   MINKE_ASSIGN(facts->info, model_info(file));
+  if (!chat_template.empty()) facts->info.chat_template = chat_template;
   MINKE_ASSIGN(RecommendedSampling sampling, recommended_sampling(file));
   facts->sampling = std::move(sampling.options);
   facts->sampling_source = std::move(sampling.source);
@@ -107,7 +110,7 @@ Result<std::shared_ptr<const ModelFacts>> read_facts(const std::string& path) {
 // Facts by file, read again when the file is another.
 class FactsCache {
  public:
-  std::shared_ptr<const ModelFacts> get(const std::string& path) {
+  std::shared_ptr<const ModelFacts> get(const std::string& path, const std::string& chat_template) {
     if (path.empty()) return nullptr;
     std::error_code error;
     const auto written = fs::last_write_time(path, error).time_since_epoch().count();
@@ -116,7 +119,7 @@ class FactsCache {
       const auto found = known_.find(path);
       if (found != known_.end() && found->second.first == written) return found->second.second;
     }
-    Result<std::shared_ptr<const ModelFacts>> facts = read_facts(path);
+    Result<std::shared_ptr<const ModelFacts>> facts = read_facts(path, chat_template);
     const std::lock_guard lock(mutex_);
     const std::shared_ptr<const ModelFacts> known = facts ? *facts : nullptr;
     known_[path] = {written, known};
@@ -203,8 +206,11 @@ void ModelHost::wait_unused(std::chrono::milliseconds time) {
   wake_.wait_for(lock, time, [this] { return leases_ == 0; });
 }
 
-void ModelHost::on_change(std::function<void(const ModelStatus&)> callback) {
-  on_change_ = std::move(callback);
+std::shared_ptr<void> ModelHost::on_change(OnChange callback) {
+  auto kept = std::make_shared<OnChange>(std::move(callback));
+  const std::lock_guard lock(mutex_);
+  on_change_.push_back(kept);
+  return kept;
 }
 
 // What was pulled, also by another process meanwhile, and what could be.
@@ -363,7 +369,7 @@ std::vector<ModelStatus> ModelHost::list() const {
     for (const auto& [name, entry] : entries_) all.push_back(status_of(*entry));
   }
   for (ModelStatus& one : all) {
-    one.facts = facts_cache().get(one.path);
+    one.facts = facts_cache().get(one.path, options_.engine.chat_template);
     if (one.facts) one.bytes = one.facts->file_bytes;
   }
   return all;
@@ -377,14 +383,24 @@ std::expected<ModelStatus, ApiError> ModelHost::status(std::string_view name) co
     if (!entry) return std::unexpected(entry.error());
     status = status_of(**entry);
   }
-  status.facts = facts_cache().get(status.path);
+  status.facts = facts_cache().get(status.path, options_.engine.chat_template);
   if (status.facts) status.bytes = status.facts->file_bytes;
   return status;
 }
 
 void ModelHost::changed(const std::string& name) {
-  if (!on_change_) return;
-  if (const auto now = status(name)) on_change_(*now);
+  std::vector<std::shared_ptr<OnChange>> told;
+  {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(on_change_, [](const auto& one) { return one.expired(); });
+    for (const auto& one : on_change_) {
+      if (auto alive = one.lock()) told.push_back(std::move(alive));
+    }
+  }
+  if (told.empty()) return;
+  if (const auto now = status(name)) {
+    for (const auto& one : told) (*one)(*now);
+  }
 }
 
 uint64_t ModelHost::used_bytes() const {
@@ -540,7 +556,7 @@ std::expected<std::unique_ptr<LoadedModel>, ApiError> ModelHost::load_engine(
                                     .type = "server_error",
                                     .code = "model_not_loaded"});
   };
-  Result<std::shared_ptr<const ModelFacts>> facts = read_facts(path);
+  Result<std::shared_ptr<const ModelFacts>> facts = read_facts(path, options_.engine.chat_template);
   if (!facts) return failed(facts.error().message, 500);
   EngineOptions options = options_.engine;
   options.model = path;

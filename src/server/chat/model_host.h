@@ -150,9 +150,10 @@ class ModelHost {
   std::expected<void, ApiError> stop_pull(std::string_view name);
   std::expected<void, ApiError> remove(std::string_view name);
 
-  // Called for each change of a model, about ten times a second while one goes on. Set once, before
-  // anything else is called.
-  void on_change(std::function<void(const ModelStatus&)> callback);
+  // Called for each change of a model, about ten times a second while one goes on, on any thread
+  // and by several at once; it must not block. Until what is returned is let go of.
+  using OnChange = std::function<void(const ModelStatus&)>;
+  [[nodiscard]] std::shared_ptr<void> on_change(OnChange callback);
 
   // Waits until nobody holds a lease, or so long.
   void wait_unused(std::chrono::milliseconds time);
@@ -186,9 +187,9 @@ class ModelHost {
   const HostOptions options_;
   boost::asio::thread_pool& workers_;
   uint64_t budget_ = 0;
-  std::function<void(const ModelStatus&)> on_change_;
 
   mutable std::mutex mutex_;
+  std::vector<std::weak_ptr<OnChange>> on_change_;
   std::condition_variable_any wake_;
   std::map<std::string, std::unique_ptr<Entry>> entries_;
   std::deque<std::string> to_load_;

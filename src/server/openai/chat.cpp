@@ -78,25 +78,6 @@ std::expected<ChatAsk, ApiError> read_request(const Call& call) {
   return out;
 }
 
-// A token with its logprob as OpenAI writes it.
-Value token_logprob(const LocalEngine& engine, const TokenLogprob& one) {
-  const std::string text = engine.detokenize({one.token});
-  Value::Array bytes;
-  for (const char c : text) bytes.emplace_back(static_cast<int64_t>(static_cast<uint8_t>(c)));
-  return Value(Value::Object{{"token", text},
-                             {"logprob", std::max(one.logprob, -9999.0)},
-                             {"bytes", Value(std::move(bytes))}});
-}
-
-Value token_logprobs(const LocalEngine& engine, const TokenLogprob& chosen,
-                     const std::vector<TokenLogprob>& top) {
-  Value entry = token_logprob(engine, chosen);
-  Value::Array others;
-  for (const TokenLogprob& one : top) others.push_back(token_logprob(engine, one));
-  entry.as_object()->emplace_back("top_logprobs", Value(std::move(others)));
-  return entry;
-}
-
 Value logprobs_value(Value::Array entries) {
   return Value(Value::Object{{"content", Value(std::move(entries))}, {"refusal", Value()}});
 }
@@ -132,7 +113,7 @@ class ChatSink final : public AnswerSink {
     if (!wants_logprobs_ || !streams_ || event.logprob == nullptr || event.ends_turn) return;
     const std::lock_guard lock(mutex_);
     parts_[static_cast<size_t>(index)].logprobs.push_back(
-        token_logprobs(*engine_, *event.logprob, *event.top));
+        openai_token_logprobs(*engine_, *event.logprob, *event.top));
   }
 
   void on_piece(int64_t index, const Piece& piece) override {
@@ -208,15 +189,7 @@ class ChatSink final : public AnswerSink {
     Usage total;
     for (const auto& answer : answers_) {
       if (!answer || !*answer) continue;
-      const Usage& one = (*answer)->usage;
-      total.prompt_tokens = one.prompt_tokens;  // it is one prompt
-      total.cached_tokens = std::max(total.cached_tokens, one.cached_tokens);
-      total.answer_tokens += one.answer_tokens;
-      total.reasoning_tokens += one.reasoning_tokens;
-      total.drafted_tokens += one.drafted_tokens;
-      total.accepted_tokens += one.accepted_tokens;
-      total.prompt_seconds = std::max(total.prompt_seconds, one.prompt_seconds);
-      total.answer_seconds = std::max(total.answer_seconds, one.answer_seconds);
+      add_answer(total, (*answer)->usage);
     }
     return total;
   }
@@ -251,7 +224,7 @@ class ChatSink final : public AnswerSink {
     if (wants_logprobs_) {
       Value::Array entries;
       for (size_t i = 0; i < answer.logprobs.size(); ++i) {
-        entries.push_back(token_logprobs(*engine_, answer.logprobs[i], answer.top[i]));
+        entries.push_back(openai_token_logprobs(*engine_, answer.logprobs[i], answer.top[i]));
       }
       const bool has_end =
           answer.finish == FinishReason::kEndOfTurn || answer.finish == FinishReason::kToolCalls;
@@ -295,10 +268,7 @@ void handle(Services& services, const std::shared_ptr<Call>& call) {
   std::expected<ChatAsk, ApiError> asked = read_request(*call);
   if (!asked) return call->fail(asked.error());
   const auto sink = std::make_shared<ChatSink>(call, *asked);
-  const std::shared_ptr<Asking> asking = services.chat.ask(std::move(asked->ask), sink);
-  call->responder->on_gone([weak = std::weak_ptr(asking)] {
-    if (const auto alive = weak.lock()) alive->cancel();
-  });
+  ask_for(services.chat, call, std::move(asked->ask), sink);
 }
 
 }  // namespace

@@ -1,9 +1,16 @@
 // GET /v1/models and /v1/models/{model}: what may be asked, and what each can do.
 
+#include <fmt/chrono.h>
+
 #include "server/openai/openai.h"
 
 namespace minke::server {
 namespace {
+
+// "2026-03-01T08:00:00Z".
+std::string utc_time(int64_t unix_s) {
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(static_cast<std::time_t>(unix_s)));
+}
 
 Value model_value(const ModelStatus& status) {
   Value::Object out = {
@@ -12,6 +19,10 @@ Value model_value(const ModelStatus& status) {
       {"created", status.facts ? status.facts->modified_at_s : int64_t{0}},
       {"owned_by", "minke"},
       {"state", model_state_name(status.state)},
+      // The words of Anthropic's clients, who ask at the same place.
+      {"type", "model"},
+      {"display_name", status.name},
+      {"created_at", utc_time(status.facts ? status.facts->modified_at_s : int64_t{0})},
   };
   if (status.facts) {
     const int64_t context =
@@ -58,8 +69,13 @@ Routes openai_model_routes(Services& services) {
              for (const ModelStatus& one : services.models.list()) {
                if (!one.path.empty()) data.push_back(model_value(one));
              }
-             call->respond(
-                 Value(Value::Object{{"object", "list"}, {"data", Value(std::move(data))}}));
+             const Value first = data.empty() ? Value() : *data.front().find("id");
+             const Value last = data.empty() ? Value() : *data.back().find("id");
+             call->respond(Value(Value::Object{{"object", "list"},
+                                               {"data", Value(std::move(data))},
+                                               {"has_more", false},
+                                               {"first_id", first},
+                                               {"last_id", last}}));
            }},
       {.method = "GET",
        .path = "/v1/models/{model...}",

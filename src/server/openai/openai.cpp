@@ -1,13 +1,19 @@
 #include "server/openai/openai.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/random.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <functional>
 #include <random>
 #include <utility>
 
 #include "engine/answer_form.h"
+#include "text/unicode.h"
+#include "text/utf8_stream.h"
 
 namespace minke::server {
 namespace {
@@ -19,6 +25,7 @@ constexpr size_t kStopsMax = 16;
 constexpr size_t kStopCharactersMax = 1000;
 constexpr int64_t kTokensMax = int64_t{1} << 30;
 constexpr int64_t kSeedMax = int64_t{1} << 53;
+constexpr double kLogprobMin = -9999;  // JSON has no infinity
 
 std::unexpected<ApiError> refused(std::string message, std::string param) {
   return std::unexpected(bad_request(std::move(message), std::move(param)));
@@ -252,28 +259,27 @@ std::expected<ToolChoice, ApiError> read_tool_choice(const Value* choice) {
                  "tool_choice");
 }
 
-std::expected<AnswerForm, ApiError> read_response_format(const Value* format) {
+std::expected<AnswerForm, ApiError> read_response_format(const Value* format, std::string param) {
   AnswerForm form;
   if (format == nullptr) return form;
   const std::string type = text_member(*format, "type");
-  std::string param = "response_format";
   if (type == "json_object") {
     form.kind = AnswerForm::Kind::kJsonObject;
   } else if (type == "json_schema") {
     // Chat completions nest it; responses have it beside the type.
     const Value* outer = member(*format, "json_schema");
     const Value* schema = member(outer != nullptr ? *outer : *format, "schema");
-    param = "response_format.json_schema.schema";
+    param += outer != nullptr ? ".json_schema.schema" : ".schema";
     if (schema == nullptr) return refused(param + " is missing", param);
     form = {.kind = AnswerForm::Kind::kJsonSchema, .text = to_json(*schema)};
   } else if (type == "regex") {
     form = {.kind = AnswerForm::Kind::kRegex, .text = text_member(*format, "regex")};
-    param = "response_format.regex";
+    param += ".regex";
   } else if (type != "text") {
-    return refused(fmt::format("response_format.type must be 'text', 'json_object', 'json_schema' "
-                               "or 'regex', got '{}'",
-                               type),
-                   "response_format.type");
+    return refused(fmt::format("{}.type must be 'text', 'json_object', 'json_schema' or 'regex', "
+                               "got '{}'",
+                               param, type),
+                   param + ".type");
   }
   if (const Status readable = check_form(form); !readable) {
     return refused(fmt::format("{}: {}", param, readable.error().message), param);
@@ -310,6 +316,43 @@ Value openai_usage(const Usage& usage) {
   });
 }
 
+void add_answer(Usage& total, const Usage& one) {
+  total.prompt_tokens = one.prompt_tokens;
+  total.cached_tokens = std::max(total.cached_tokens, one.cached_tokens);
+  total.answer_tokens += one.answer_tokens;
+  total.reasoning_tokens += one.reasoning_tokens;
+  total.drafted_tokens += one.drafted_tokens;
+  total.accepted_tokens += one.accepted_tokens;
+  total.prompt_seconds = std::max(total.prompt_seconds, one.prompt_seconds);
+  total.answer_seconds = std::max(total.answer_seconds, one.answer_seconds);
+}
+
+std::string token_text(const LocalEngine& engine, int32_t token) {
+  std::string text = engine.detokenize({token});
+  if (is_valid_utf8(text)) return text;
+  std::string out = "bytes:";
+  for (const char c : text) out += fmt::format("\\x{:02x}", static_cast<uint8_t>(c));
+  return out;
+}
+
+Value openai_token_logprobs(const LocalEngine& engine, const TokenLogprob& chosen,
+                            const std::vector<TokenLogprob>& top) {
+  const auto entry = [&](const TokenLogprob& one) {
+    Value::Array bytes;
+    for (const char c : engine.detokenize({one.token})) {
+      bytes.emplace_back(static_cast<int64_t>(static_cast<uint8_t>(c)));
+    }
+    return Value(Value::Object{{"token", token_text(engine, one.token)},
+                               {"logprob", std::max(one.logprob, kLogprobMin)},
+                               {"bytes", Value(std::move(bytes))}});
+  };
+  Value out = entry(chosen);
+  Value::Array others;
+  for (const TokenLogprob& one : top) others.push_back(entry(one));
+  out.as_object()->emplace_back("top_logprobs", Value(std::move(others)));
+  return out;
+}
+
 Value openai_timings(const Usage& usage) {
   const auto per_second = [](int64_t tokens, double seconds) {
     return seconds > 0 ? static_cast<double>(tokens) / seconds : 0.0;
@@ -344,19 +387,33 @@ Shape usage_shape() {
       .named("Usage");
 }
 
+void note_passed_over(Log& log, const Call& call, std::vector<std::string> what) {
+  constexpr size_t kCharactersMax = 200;
+  if (what.empty()) return;
+  std::ranges::sort(what);
+  const auto same = std::ranges::unique(what);
+  what.erase(same.begin(), same.end());
+  std::string text = fmt::format("{}", fmt::join(what, ", "));
+  if (text.size() > kCharactersMax) text = make_valid_utf8(text.substr(0, kCharactersMax)) + "...";
+  log.info("passed over", {{"id", call.request->id}, {"what", std::move(text)}});
+}
+
 int64_t unix_time_s() {
   return std::chrono::duration_cast<std::chrono::seconds>(
              std::chrono::system_clock::now().time_since_epoch())
       .count();
 }
 
+// From the system's own source: who sees one must not guess another, which may be a conversation
+// of somebody else.
 std::string fresh_id(const char* prefix) {
-  thread_local std::mt19937_64 random = [] {
+  std::array<uint32_t, 4> random{};
+  if (getrandom(random.data(), sizeof random, 0) != sizeof random) {
     std::random_device device;
-    std::seed_seq seed{device(), device(), device(), device()};
-    return std::mt19937_64(seed);
-  }();
-  return fmt::format("{}{:016x}{:08x}", prefix, random(), static_cast<uint32_t>(random()));
+    std::ranges::generate(random, std::ref(device));
+  }
+  return fmt::format("{}{:08x}{:08x}{:08x}{:08x}", prefix, random[0], random[1], random[2],
+                     random[3]);
 }
 
 }  // namespace minke::server

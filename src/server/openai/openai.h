@@ -12,6 +12,7 @@
 
 #include "server/api/route.h"
 #include "server/chat/chat_service.h"
+#include "server/log.h"
 
 namespace minke::server {
 
@@ -19,10 +20,12 @@ namespace minke::server {
 struct Services {
   ChatService& chat;
   ModelHost& models;
+  Log& log;
 };
 
 Routes openai_chat_routes(Services& services);
 Routes openai_completion_routes(Services& services);
+Routes openai_response_routes(Services& services);
 Routes openai_model_routes(Services& services);
 Routes openai_embedding_routes(Services& services);
 
@@ -56,17 +59,28 @@ Shape tool_shape();
 std::expected<std::vector<Tool>, ApiError> read_tools(const Value* tools, const std::string& path);
 std::expected<ToolChoice, ApiError> read_tool_choice(const Value* choice);
 
-// `response_format`: text, json_object, json_schema, or regex.
-std::expected<AnswerForm, ApiError> read_response_format(const Value* format);
+// `response_format`, or what `param` calls it: text, json_object, json_schema, or regex.
+std::expected<AnswerForm, ApiError> read_response_format(const Value* format,
+                                                         std::string param = "response_format");
 // "none", "minimal", ... as thinking and its budget.
 void read_effort(const std::string& effort, SamplingWish& wish);
 Shape effort_shape();
 
 const char* openai_finish_reason(FinishReason reason);
 Value openai_usage(const Usage& usage);
+// One more answer to the same prompt.
+void add_answer(Usage& total, const Usage& one);
+// A token with its logprob and those of others as OpenAI writes them.
+Value openai_token_logprobs(const LocalEngine& engine, const TokenLogprob& chosen,
+                            const std::vector<TokenLogprob>& top);
+// The text of a token that may be a part of a character, which no JSON holds: "bytes:\xe2\x80".
+std::string token_text(const LocalEngine& engine, int32_t token);
 Value openai_timings(const Usage& usage);
 Value openai_tool_call(const ToolCall& call);
 Shape usage_shape();
+// Agents offer the tools of their makers' servers to everybody: what of a request means nothing
+// here is passed over, and the log says what kinds of things those were.
+void note_passed_over(Log& log, const Call& call, std::vector<std::string> what);
 int64_t unix_time_s();
 // A fresh identifier, "chatcmpl-..." for prefix "chatcmpl-".
 std::string fresh_id(const char* prefix);
