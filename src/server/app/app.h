@@ -16,6 +16,7 @@
 #include "server/app/event_hub.h"
 #include "server/app/generation.h"
 #include "server/app/history_worker.h"
+#include "server/app/repeats.h"
 #include "server/chat/chat_service.h"
 #include "server/chat/model_host.h"
 
@@ -50,6 +51,7 @@ class App {
   ModelHost& models() { return models_; }
   HistoryWorker& history() { return *worker_; }
   EventHub& events() { return events_; }
+  Repeats& repeats() { return repeats_; }
 
   std::shared_ptr<Generation> generation(const std::string& id) const;
   // Stops the answers that run in a conversation.
@@ -92,6 +94,7 @@ class App {
   // On the worker: ends that could not be saved yet (a full disk).
   std::vector<std::pair<std::shared_ptr<Generation>, history::FinishedAnswer>> unsaved_;
   bool is_saving_told_ = false;
+  Repeats repeats_;                        // the worker's
   std::unique_ptr<HistoryWorker> worker_;  // last: its jobs use the rest
 };
 

@@ -10,12 +10,25 @@ namespace minke::server {
 
 using CallPtr = std::shared_ptr<Call>;
 
-// A handler that runs on the history's worker: work(store, call).
+// A handler that runs on the history's worker: work(store, call). What says `once` is done once.
 template <typename Work>
 std::function<void(const CallPtr&)> on_history(App& app, Work work) {
   return [&app, work = std::move(work)](const CallPtr& call) {
-    app.history().post([call, work](history::Store& store) { work(store, *call); });
+    app.history().post([&app, call, work](history::Store& store) {
+      if (const auto once = maybe_text(call->body, "once")) {
+        if (const auto known = app.repeats().find(*once)) return call->respond(*known);
+        call->responder = app.repeats().remember(*once, call->responder);
+      }
+      work(store, *call);
+    });
   };
+}
+
+// A body of a request that makes something.
+inline Shape once_body(std::vector<Member> members) {
+  members.push_back(optional("once", Shape::string().at_least(1).at_most(64),
+                             "A random text: a second request with the same makes nothing"));
+  return Shape::object(std::move(members));
 }
 
 inline void no_content(const Call& call) { call.respond(http::Response{.status = 204}); }

@@ -130,11 +130,15 @@ void remove(App& app, history::Store& store, const Call& call) {
   const auto message = store.message(id);
   if (!message) return call.fail(app_error(message.error()));
   if (!*message) return call.fail(not_found("there is no such message"));
+  const std::string* below = call.request->parameter("below");
+  const bool keeps_below = below != nullptr && *below == "keep";
   const auto running = store.running_below(id);
   if (!running) return call.fail(app_error(running.error()));
-  for (const history::Message& one : *running)
+  for (const history::Message& one : *running) {
+    if (keeps_below && one.id != id) continue;
     if (const auto generation = app.generation(one.generation_id.value_or(""))) generation->stop();
-  if (respond_gone(call, store.delete_message(id)))
+  }
+  if (respond_gone(call, store.delete_message(id, keeps_below)))
     app.tell_conversation(store, (*message)->conversation_id);
 }
 
@@ -170,7 +174,7 @@ Routes answer_routes(App& app) {
        .id = "appSay",
        .summary = "Say something, and have it answered",
        .tag = "App",
-       .body = Shape::object(
+       .body = once_body(
            {optional("parent_id", kId.nullable()), required("content", Shape::string()),
             optional("attachments", Shape::array(kId, 20)), optional("settings", settings_shape()),
             optional("generate", Shape::boolean())}),
@@ -185,9 +189,9 @@ Routes answer_routes(App& app) {
        .id = "appAnswer",
        .summary = "Further answers to a message",
        .tag = "App",
-       .body = Shape::object({optional("parent_id", kId.nullable()),
-                              optional("settings", settings_shape()),
-                              optional("count", Shape::integer(1, 4))}),
+       .body =
+           once_body({optional("parent_id", kId.nullable()), optional("settings", settings_shape()),
+                      optional("count", Shape::integer(1, 4))}),
        .body_bytes_max = kMessageBody,
        .answers = {{.description = "Those that run now",
                     .shape =
@@ -199,7 +203,7 @@ Routes answer_routes(App& app) {
        .id = "appContinue",
        .summary = "Go on with an answer that was stopped, cut off or interrupted",
        .tag = "App",
-       .body = Shape::object({required("message_id", kId)}),
+       .body = once_body({required("message_id", kId)}),
        .answers = {{.description = "It runs again", .shape = answer_answer()}, missing_answer()},
        .handle = on_history(app, [&app](auto& store, auto& call) { go_on(app, store, call); })},
       {.method = "POST",
@@ -207,7 +211,7 @@ Routes answer_routes(App& app) {
        .id = "appCompact",
        .summary = "Have what was said summarised; what follows is asked with the summary alone",
        .tag = "App",
-       .body = Shape::object({required("leaf_id", kId), optional("settings", settings_shape())}),
+       .body = once_body({required("leaf_id", kId), optional("settings", settings_shape())}),
        .body_bytes_max = kMessageBody,
        .answers = {{.description = "The summary, which runs", .shape = answer_answer()},
                    missing_answer()},
@@ -235,6 +239,9 @@ Routes app_message_routes(App& app) {
        .id = "appDeleteMessage",
        .summary = "Delete a message with everything below it",
        .tag = "App",
+       .query = {{.name = "below",
+                  .shape = Shape::choice({"keep", "delete"}),
+                  .description = "keep: it alone; what stood below it stands below its parent"}},
        .answers = {gone_answer(), missing_answer()},
        .handle = on_history(app, [&app](auto& store, auto& call) { remove(app, store, call); })});
   routes.push_back({.method = "GET",

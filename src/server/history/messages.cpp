@@ -266,7 +266,7 @@ Result<Message> Store::add_message(const NewMessage& message) {
   return std::move(*added);
 }
 
-Result<bool> Store::delete_message(std::string_view id) {
+Result<bool> Store::delete_message(std::string_view id, bool keeps_below) {
   MINKE_ASSIGN(Transaction transaction, Transaction::begin(*database_));
   int64_t key = 0;
   int64_t conversation = 0;
@@ -280,6 +280,9 @@ Result<bool> Store::delete_message(std::string_view id) {
     key = rows.integer(0);
     conversation = rows.integer(1);
     parent = rows.integer_or_none(2);
+  }
+  if (keeps_below) {
+    MINKE_TRY(database_->run("UPDATE messages SET parent = ?2 WHERE parent = ?1", key, parent));
   }
   MINKE_TRY(
       database_->run("DELETE FROM messages WHERE key IN (WITH RECURSIVE below(key) AS ("

@@ -192,7 +192,8 @@ class Store {
   // Becomes the leaf of its conversation and, where that has no title of its own, its title.
   Result<Message> add_message(const NewMessage& message);
   // With everything below it; the leaf moves to the parent where it was there.
-  Result<bool> delete_message(std::string_view id);
+  // `keeps_below`: it alone, and what stood below it stands below its parent.
+  Result<bool> delete_message(std::string_view id, bool keeps_below = false);
   // The message and those below it that run, for stopping them first.
   Result<std::vector<Message>> running_below(std::string_view message_id);
 

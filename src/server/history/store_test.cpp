@@ -240,6 +240,18 @@ TEST_F(StoreTest, AMessageIsDeletedWithAllBelowItHoweverLongTheChat) {
   EXPECT_EQ(value_of(store_->search("root", 10)).size(), 1);
 }
 
+// A summary is taken back: what was said since stays.
+TEST_F(StoreTest, AMessageAloneIsDeletedAndWhatWasBelowMovesUp) {
+  const std::string id = conversation();
+  const Message first = say(id, "first");
+  const Message summary = say(id, "summary", first.id);
+  const Message later = say(id, "later", summary.id);
+  EXPECT_TRUE(value_of(store_->delete_message(summary.id, /*keeps_below=*/true)));
+  EXPECT_THAT(contents(value_of(store_->messages(id))), ElementsAre("first", "later"));
+  EXPECT_EQ(value_of(store_->branch(later.id)).front().id, first.id);
+  EXPECT_EQ(value_of(store_->conversation(id))->leaf_id, later.id);
+}
+
 TEST_F(StoreTest, ConversationsComePinnedFirstThenTheLatestInPages) {
   std::vector<std::string> ids;
   for (int i = 0; i < 7; ++i) {
