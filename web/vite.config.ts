@@ -4,7 +4,8 @@ import { defineConfig, type Plugin } from 'vite';
 
 // KaTeX's style sheet names twenty fonts in three formats. The browser makes a bold or a slanted
 // face from the regular one well enough, so these few, as woff2, are all that is shipped.
-const math_fonts = /KaTeX_(Main-(Regular|Bold)|Math-Italic|(AMS|Caligraphic|Fraktur|Script|Size[1-4])-Regular)\.woff2/;
+const math_fonts =
+  /KaTeX_(Main-(Regular|Bold)|Math-Italic|(AMS|Caligraphic|Fraktur|Script|Size[1-4])-Regular)\.woff2/;
 
 function fewer_math_fonts(): Plugin {
   return {

@@ -1,5 +1,6 @@
 // What the mock says. A question chooses: "20000" for that many tokens with formulas and
-// code, "one block", "fail", "slow", "ponder", "twice", "rtl"; else a short answer with some of everything.
+// code, "one block", "fail", "slow", "ponder", "twice", "rtl"; else a short answer with
+// some of everything.
 
 const thoughts = [
   'The question asks for a short explanation. Let me recall what matters: the minke whale is the smallest of the great whales in the North Atlantic, about 7 to 10 metres long.\n\n',
@@ -77,7 +78,10 @@ export function answer_to(question, think) {
   const thinking = think ? [thoughts.join('')] : [];
   if (/20,?000/.test(words)) {
     let text = '';
-    for (let n = 1; tokens_of(text).length < 20_000; n += 1) text += paragraph(n).repeat(8).replace(/Part \d+/g, () => `Part ${n}`);
+    for (let n = 1; tokens_of(text).length < 20_000; n += 1)
+      text += paragraph(n)
+        .repeat(8)
+        .replace(/Part \d+/g, () => `Part ${n}`);
     return { thinking, text, fast: true };
   }
   if (/one block/.test(words)) {
@@ -88,7 +92,8 @@ export function answer_to(question, think) {
   if (/\bfail\b/.test(words)) return { thinking: [], text: 'It went well until', fails: true };
   if (/\bslow\b/.test(words)) return { thinking, text: short, rate: 70 };
   if (/\bponder\b/.test(words)) return { thinking, text: 'Done.', rate: 30 };
-  if (/\btwice\b/.test(words)) return { thinking: think ? [thoughts[0], thoughts[1]] : [], text: short };
+  if (/\btwice\b/.test(words))
+    return { thinking: think ? [thoughts[0], thoughts[1]] : [], text: short };
   return { thinking, text: short };
 }
 

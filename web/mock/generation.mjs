@@ -68,9 +68,10 @@ export class Generation {
       message.thinking_closed = used >= budget;
       this.#emit('thinking-end', { ms: segment.ms, closed_by_budget: message.thinking_closed });
     }
-    const rest = this.goes_on && plan.text.startsWith(message.content)
-      ? plan.text.slice(message.content.length)
-      : plan.text;
+    const rest =
+      this.goes_on && plan.text.startsWith(message.content)
+        ? plan.text.slice(message.content.length)
+        : plan.text;
     const max = message.settings.tokens_max ?? Infinity;
     for (const token of tokens_of(rest)) {
       if (this.made >= max) return this.#end('complete', 'length');
@@ -90,7 +91,10 @@ export class Generation {
     this.#emit(event, { text });
     this.made += 1;
     if (this.made % Math.ceil(this.rate) === 0) {
-      this.#emit('speed', { answer_tokens: this.made, tokens_per_s: this.rate * (0.97 + Math.random() * 0.06) });
+      this.#emit('speed', {
+        answer_tokens: this.made,
+        tokens_per_s: this.rate * (0.97 + Math.random() * 0.06),
+      });
     }
   }
 
@@ -109,16 +113,29 @@ export class Generation {
     const reasoning = tokens_of(message.thinking.map((s) => s.text).join('')).length;
     for (const segment of message.thinking) segment.ms ??= Date.now() - segment.started_at_ms;
     Object.assign(message, {
-      status, finish_reason: reason, finished_at_ms: Date.now(), generation_id: null,
+      status,
+      finish_reason: reason,
+      finished_at_ms: Date.now(),
+      generation_id: null,
       usage: {
-        prompt_tokens: 180, cached_tokens: 40, answer_tokens: this.made ?? 0, reasoning_tokens: reasoning,
-        prompt_ms: 420, answer_ms: Date.now() - this.started_at_ms, drafted_tokens: 0, accepted_tokens: 0,
+        prompt_tokens: 180,
+        cached_tokens: 40,
+        answer_tokens: this.made ?? 0,
+        reasoning_tokens: reasoning,
+        prompt_ms: 420,
+        answer_ms: Date.now() - this.started_at_ms,
+        drafted_tokens: 0,
+        accepted_tokens: 0,
       },
     });
     this.#emit('done', { message });
     for (const response of this.#listeners) response.end();
     this.#listeners.clear();
-    this.store.tell('message', { conversation_id: message.conversation_id, message_id: message.id, status });
+    this.store.tell('message', {
+      conversation_id: message.conversation_id,
+      message_id: message.id,
+      status,
+    });
   }
 
   stop() {
@@ -126,7 +143,12 @@ export class Generation {
   }
 
   attach(response, after) {
-    response.write(this.#events.slice(after).map((entry) => entry.text).join(''));
+    response.write(
+      this.#events
+        .slice(after)
+        .map((entry) => entry.text)
+        .join(''),
+    );
     if (!this.running) {
       response.end();
       return;

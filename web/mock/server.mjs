@@ -21,7 +21,8 @@ const types = {
 };
 export const csp =
   "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; " +
-  "connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+  "connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; " +
+  "frame-ancestors 'none'";
 
 function option(name, fallback) {
   const at = process.argv.indexOf(`--${name}`);
@@ -53,7 +54,12 @@ export function start_mock({ port = 0, rate = 120, key = '', empty = false } = {
 }
 
 const fault = (message, status) => ({
-  error: { message, type: status < 500 ? 'invalid_request_error' : 'server_error', param: null, code: null },
+  error: {
+    message,
+    type: status < 500 ? 'invalid_request_error' : 'server_error',
+    param: null,
+    code: null,
+  },
 });
 
 function json(response, status, value) {
@@ -83,13 +89,20 @@ async function handle(store, key, request, response) {
     return json(response, 401, fault('This server wants an API key.', 401));
   }
   if (request.method !== 'GET' && request.method !== 'DELETE') {
-    if (!request.headers['content-type']) throw Object.assign(new Error('Content-Type is missing'), { status: 415 });
+    if (!request.headers['content-type'])
+      throw Object.assign(new Error('Content-Type is missing'), { status: 415 });
   }
   const parts = path.slice('/app/v1/'.length).split('/').map(decodeURIComponent);
   const bytes = await body_of(request);
   const type = request.headers['content-type'] ?? '';
   const body = type.includes('json') && bytes.length > 0 ? JSON.parse(bytes.toString()) : {};
-  const found = store.route(request.method, parts, { query: url.searchParams, body, bytes, type, response });
+  const found = store.route(request.method, parts, {
+    query: url.searchParams,
+    body,
+    bytes,
+    type,
+    response,
+  });
   if (found === store.streaming) return;
   if (store.loses_next && request.method === 'POST') {
     // It was done, but the asker does not hear of it.
@@ -125,7 +138,9 @@ async function serve_file(path, response) {
     'X-Content-Type-Options': 'nosniff',
     'Referrer-Policy': 'no-referrer',
     'Cross-Origin-Opener-Policy': 'same-origin',
-    'Cache-Control': name.startsWith('assets/') ? 'public, max-age=31536000, immutable' : 'no-cache',
+    'Cache-Control': name.startsWith('assets/')
+      ? 'public, max-age=31536000, immutable'
+      : 'no-cache',
   });
   response.end(file);
 }

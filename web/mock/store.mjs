@@ -62,7 +62,10 @@ export class Store {
       version: '0.9.0',
       build: 'mock',
       default_model: models.find((m) => m.is_default).name,
-      models, folders, presets, preferences,
+      models,
+      folders,
+      presets,
+      preferences,
       memory: this.memory(),
       needs_key: Boolean(this.key),
       limits: { attachment_bytes_max: 20_000_000, message_bytes_max: 4_000_000 },
@@ -142,8 +145,17 @@ export class Store {
   new_conversation({ title, folder_id = null, settings = {} }) {
     const now = Date.now();
     const conversation = {
-      id: id(), title: title ?? 'New chat', title_is_own: Boolean(title), folder_id, pinned: false,
-      archived: false, settings, leaf_id: null, created_at_ms: now, updated_at_ms: now, message_count: 0,
+      id: id(),
+      title: title ?? 'New chat',
+      title_is_own: Boolean(title),
+      folder_id,
+      pinned: false,
+      archived: false,
+      settings,
+      leaf_id: null,
+      created_at_ms: now,
+      updated_at_ms: now,
+      message_count: 0,
     };
     this.conversations.set(conversation.id, conversation);
     this.tell('conversation', conversation);
@@ -164,20 +176,42 @@ export class Store {
 
   new_message(conversation, fields) {
     const message = {
-      id: id(), conversation_id: conversation.id, parent_id: null, role: 'user', status: 'complete',
-      content: '', thinking: [], thinking_closed: false, generation_id: null, error: null, model: null,
-      settings: {}, finish_reason: null, usage: null, attachments: [], created_at_ms: Date.now(),
-      finished_at_ms: null, kind: 'message', ...fields,
+      id: id(),
+      conversation_id: conversation.id,
+      parent_id: null,
+      role: 'user',
+      status: 'complete',
+      content: '',
+      thinking: [],
+      thinking_closed: false,
+      generation_id: null,
+      error: null,
+      model: null,
+      settings: {},
+      finish_reason: null,
+      usage: null,
+      attachments: [],
+      created_at_ms: Date.now(),
+      finished_at_ms: null,
+      kind: 'message',
+      ...fields,
     };
     this.messages.set(message.id, message);
     conversation.leaf_id = message.id;
-    this.tell('message', { conversation_id: conversation.id, message_id: message.id, status: message.status });
+    this.tell('message', {
+      conversation_id: conversation.id,
+      message_id: message.id,
+      status: message.status,
+    });
     return message;
   }
 
   say(conversation, { parent_id, content, attachments = [], settings = {}, generate }) {
     const message = this.new_message(conversation, {
-      parent_id, content, settings, attachments: attachments.map((a) => this.attachments.get(a).info),
+      parent_id,
+      content,
+      settings,
+      attachments: attachments.map((a) => this.attachments.get(a).info),
     });
     if (!conversation.title_is_own && parent_id === null) {
       conversation.title = content.trim().slice(0, 60) || 'New chat';
@@ -200,7 +234,11 @@ export class Store {
     const merged = { ...conversation.settings, ...settings };
     const model = merged.model ?? this.models.find((m) => m.is_default).name;
     const message = this.new_message(conversation, {
-      parent_id: parent.id, role: 'assistant', status: 'running', model, settings: merged,
+      parent_id: parent.id,
+      role: 'assistant',
+      status: 'running',
+      model,
+      settings: merged,
     });
     this.run(message, new Generation(this, id(), message, parent.content));
     return message;
@@ -223,7 +261,10 @@ export class Store {
 
   compact(conversation, { leaf_id }) {
     const message = this.new_message(conversation, {
-      parent_id: leaf_id, role: 'assistant', status: 'running', kind: 'summary',
+      parent_id: leaf_id,
+      role: 'assistant',
+      status: 'running',
+      kind: 'summary',
       model: conversation.settings.model ?? this.models.find((m) => m.is_default).name,
     });
     this.run(message, new Generation(this, id(), message, '', { text: summary_text }));
@@ -237,9 +278,16 @@ export class Store {
       chars += at.content.length;
       if (at.kind === 'summary' && at.status === 'complete') break;
     }
-    const model = this.models.find((m) => m.name === conversation.settings.model) ?? this.models.find((m) => m.is_default);
+    const model =
+      this.models.find((m) => m.name === conversation.settings.model) ??
+      this.models.find((m) => m.is_default);
     const tokens = 12 + Math.ceil(chars / 4);
-    return { tokens, context_tokens: model.context_tokens ?? 4096, cached_tokens: tokens, model: model.name };
+    return {
+      tokens,
+      context_tokens: model.context_tokens ?? 4096,
+      cached_tokens: tokens,
+      model: model.name,
+    };
   }
 
   forget(message) {
@@ -258,7 +306,8 @@ export class Store {
     }
     for (const m of gone) this.forget(m);
     const conversation = this.conversation(message.conversation_id);
-    if (gone.some((m) => m.id === conversation.leaf_id) && below.length === 0) conversation.leaf_id = message.parent_id;
+    if (gone.some((m) => m.id === conversation.leaf_id) && below.length === 0)
+      conversation.leaf_id = message.parent_id;
     this.touch(conversation);
     return undefined;
   }
@@ -283,7 +332,9 @@ export class Store {
       if (at < 0) continue;
       const from = Math.max(0, at - 40);
       hits.push({
-        conversation_id: m.conversation_id, message_id: m.id, role: m.role,
+        conversation_id: m.conversation_id,
+        message_id: m.id,
+        role: m.role,
         title: this.conversations.get(m.conversation_id).title,
         snippet: [
           { text: (from > 0 ? '…' : '') + m.content.slice(from, at), hit: false },
@@ -340,11 +391,18 @@ export class Store {
     }
     const kind = type.startsWith('image/') ? 'image' : type === 'application/pdf' ? 'pdf' : 'text';
     if (kind === 'text' && bytes.includes(0)) {
-      throw Object.assign(new Error(`${query.get('name')} is neither text nor PDF`), { status: 400 });
+      throw Object.assign(new Error(`${query.get('name')} is neither text nor PDF`), {
+        status: 400,
+      });
     }
     const info = {
-      id: id(), name: query.get('name'), media_type: type, bytes: bytes.length, kind,
-      chars: kind === 'text' ? bytes.toString().length : 1200, truncated: false,
+      id: id(),
+      name: query.get('name'),
+      media_type: type,
+      bytes: bytes.length,
+      kind,
+      chars: kind === 'text' ? bytes.toString().length : 1200,
+      truncated: false,
     };
     this.attachments.set(info.id, { info, bytes });
     return info;
@@ -359,7 +417,8 @@ export class Store {
     }
     if (what === 'pull') this.pull(model);
     else if (what === 'load') this.load(model);
-    else if (what === 'unload') this.set_model(model, { loaded: false, state: 'present', memory: null });
+    else if (what === 'unload')
+      this.set_model(model, { loaded: false, state: 'present', memory: null });
     else if (what === 'stop') {
       clearInterval(model_timers.get(model));
       this.set_model(model, { state: 'absent', progress: null });
@@ -378,10 +437,14 @@ export class Store {
     setTimeout(() => {
       const weights = Math.round(model.memory_bytes * 0.8);
       this.set_model(model, {
-        loaded: true, state: 'loaded',
+        loaded: true,
+        state: 'loaded',
         memory: {
-          weights, kv_cache: Math.round(model.memory_bytes * 0.15),
-          activations: Math.round(model.memory_bytes * 0.05), budget: 12_000_000_000, kv_cache_tokens: 32_768,
+          weights,
+          kv_cache: Math.round(model.memory_bytes * 0.15),
+          activations: Math.round(model.memory_bytes * 0.05),
+          budget: 12_000_000_000,
+          kv_cache_tokens: 32_768,
         },
       });
     }, 600);
@@ -405,15 +468,19 @@ export class Store {
     }, 100);
     model_timers.set(model, timer);
     this.set_model(model, {
-      state: 'pulling', progress: { phase: 'download', done: 0, total, rate: 0, seconds_left: null },
+      state: 'pulling',
+      progress: { phase: 'download', done: 0, total, rate: 0, seconds_left: null },
     });
   }
 
   export_(_method, _name, _rest, { query }) {
     const wanted = query.get('conversation');
-    const conversations = [...this.conversations.values()].filter((c) => !wanted || c.id === wanted);
+    const conversations = [...this.conversations.values()].filter(
+      (c) => !wanted || c.id === wanted,
+    );
     const value = {
-      format: 'minke', version: 1,
+      format: 'minke',
+      version: 1,
       conversations: conversations.map((c) => ({ ...c, messages: this.tree(c.id) })),
     };
     return { file: JSON.stringify(value, null, 2), type: 'application/json', name: 'minke.json' };
@@ -427,7 +494,10 @@ export class Store {
       const ids = new Map();
       for (const m of item.messages ?? []) {
         const made = this.new_message(conversation, {
-          ...m, id: id(), conversation_id: conversation.id, parent_id: ids.get(m.parent_id) ?? null,
+          ...m,
+          id: id(),
+          conversation_id: conversation.id,
+          parent_id: ids.get(m.parent_id) ?? null,
         });
         ids.set(m.id, made.id);
         messages += 1;

@@ -17,14 +17,22 @@ async function violations(page) {
     }),
   );
   return result.violations.map(
-    (v) => `${v.id} (${v.impact}): ${v.help}\n    ${v.nodes.slice(0, 4).map((n) => `${n.target} ${n.failureSummary.replace(/\s+/g, ' ')}`).join('\n    ')}`,
+    (v) =>
+      `${v.id} (${v.impact}): ${v.help}\n    ${v.nodes
+        .slice(0, 4)
+        .map((n) => `${n.target} ${n.failureSummary.replace(/\s+/g, ' ')}`)
+        .join('\n    ')}`,
   );
 }
 
 export async function accessible(browser, url, { key = '' } = {}) {
   let count = 0;
   const all = [];
-  for (const [colorScheme, width] of [['light', 1280], ['dark', 1280], ['light', 360]]) {
+  for (const [colorScheme, width] of [
+    ['light', 1280],
+    ['dark', 1280],
+    ['light', 360],
+  ]) {
     const { context, page, faults } = await open_page(browser, url, {
       colorScheme,
       viewport: { width, height: 800 },
@@ -47,7 +55,10 @@ export async function accessible(browser, url, { key = '' } = {}) {
       await app.say('A slow story');
       await app.streaming();
     });
-    await page.locator('[data-do="stop"]').click().catch(() => {});
+    await page
+      .locator('[data-do="stop"]')
+      .click()
+      .catch(() => {});
     await look('thinking unfolded', async () => {
       const fold = page.locator('[data-do="thinking"]').first();
       if ((await fold.count()) > 0) await fold.click();
@@ -64,8 +75,14 @@ export async function accessible(browser, url, { key = '' } = {}) {
     });
     await look('two answers side by side', async () => {
       await page.getByRole('menuitem', { name: 'The same model again' }).click();
-      await until(async () => (await page.locator('article.pair section').count()) === 2, 'two columns');
-      await until(async () => (await page.locator('[data-do="stop"]').count()) === 0, 'the end of both');
+      await until(
+        async () => (await page.locator('article.pair section').count()) === 2,
+        'two columns',
+      );
+      await until(
+        async () => (await page.locator('[data-do="stop"]').count()) === 0,
+        'the end of both',
+      );
     });
     await page.locator('article.pair').getByRole('button', { name: 'Close' }).click();
     await look('a summary', async () => {

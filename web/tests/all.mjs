@@ -33,11 +33,23 @@ try {
     await run('walk', () => walk(browser, url, { key }));
     await run('accessible', () => accessible(browser, url, { key }));
   } else {
-    await run('walk', fresh((mock) => walk(browser, mock.url)));
-    await run('accessible', fresh((mock) => accessible(browser, mock.url)));
-    await run('mocked', fresh((mock) => mock_only(browser, mock)));
+    await run(
+      'walk',
+      fresh((mock) => walk(browser, mock.url)),
+    );
+    await run(
+      'accessible',
+      fresh((mock) => accessible(browser, mock.url)),
+    );
+    await run(
+      'mocked',
+      fresh((mock) => mock_only(browser, mock)),
+    );
     await run('keyed', () => keyed(browser));
-    await run('long', fresh((mock) => long_answer(browser, mock.url)));
+    await run(
+      'long',
+      fresh((mock) => long_answer(browser, mock.url)),
+    );
   }
   console.log(`${count} steps passed`);
 } catch (error) {

@@ -38,14 +38,23 @@ export class AppDriver {
 
   async status(wanted) {
     await until(async () => {
-      const status = await this.last().getAttribute('data-status').catch(() => null);
+      const status = await this.last()
+        .getAttribute('data-status')
+        .catch(() => null);
       return wanted.split('|').includes(status);
     }, `the answer to be ${wanted}`);
   }
 
   async streaming() {
     await until(
-      async () => ((await this.last().locator('.md').last().textContent().catch(() => '')) ?? '').length > 20,
+      async () =>
+        (
+          (await this.last()
+            .locator('.md')
+            .last()
+            .textContent()
+            .catch(() => '')) ?? ''
+        ).length > 20,
       'the answer to begin',
     );
   }
@@ -99,6 +108,10 @@ export class AppDriver {
     const { messages } = await this.tree();
     const row = this.last();
     const id = await row.getAttribute('data-message');
-    equal(await this.copied(row), messages.find((m) => m.id === id)?.content, 'the text of the answer');
+    equal(
+      await this.copied(row),
+      messages.find((m) => m.id === id)?.content,
+      'the text of the answer',
+    );
   }
 }

@@ -31,7 +31,8 @@ export async function open_page(browser, url, options = {}) {
     }
   });
   page.on('console', (message) => {
-    if (message.type() === 'error' && !forgiven(message.text())) faults.push(`console: ${message.text()}`);
+    if (message.type() === 'error' && !forgiven(message.text()))
+      faults.push(`console: ${message.text()}`);
   });
   page.on('pageerror', (error) => faults.push(`exception: ${error.stack ?? error.message}`));
   await page.addInitScript(() => {

@@ -15,7 +15,10 @@ async function watch(page) {
     window.measured = { tasks: [], shifts: 0, paint_ms: 0 };
     new PerformanceObserver((list) => {
       for (const entry of list.getEntries()) {
-        window.measured.tasks.push({ at: Math.round(entry.startTime), ms: Math.round(entry.duration) });
+        window.measured.tasks.push({
+          at: Math.round(entry.startTime),
+          ms: Math.round(entry.duration),
+        });
       }
     }).observe({ type: 'longtask', buffered: true });
     new PerformanceObserver((list) => {
@@ -25,7 +28,8 @@ async function watch(page) {
     }).observe({ type: 'layout-shift', buffered: true });
     new PerformanceObserver((list) => {
       for (const entry of list.getEntries()) {
-        if (entry.name === 'first-contentful-paint') window.measured.paint_ms = Math.round(entry.startTime);
+        if (entry.name === 'first-contentful-paint')
+          window.measured.paint_ms = Math.round(entry.startTime);
       }
     }).observe({ type: 'paint', buffered: true });
   });
@@ -35,10 +39,14 @@ async function watch(page) {
 // end, the browser counts each step of it as a shift, though nothing is seen to move but the text.)
 async function read_above(page) {
   await page.mouse.move(700, 400);
-  await until(() => page.evaluate(() => {
-    const box = document.querySelector('.box');
-    return box.scrollHeight > 2 * box.clientHeight;
-  }), 'more than a page');
+  await until(
+    () =>
+      page.evaluate(() => {
+        const box = document.querySelector('.box');
+        return box.scrollHeight > 2 * box.clientHeight;
+      }),
+    'more than a page',
+  );
   await page.mouse.wheel(0, -300);
   await page.waitForTimeout(700);
   await page.evaluate(() => (window.measured.shifts = 0));
@@ -57,7 +65,10 @@ function places_of_first(page) {
   return page.evaluate(() => {
     const blocks = [...document.querySelectorAll('article:last-of-type .block')].slice(0, 15);
     const top = blocks[0].getBoundingClientRect().top;
-    return blocks.slice(0, -1).map((block) => Math.round(block.getBoundingClientRect().top - top)).join(' ');
+    return blocks
+      .slice(0, -1)
+      .map((block) => Math.round(block.getBoundingClientRect().top - top))
+      .join(' ');
   });
 }
 
@@ -80,7 +91,9 @@ async function cost_of_thirds(page, context, app) {
     const [from, to] = [at(third / 3), at((third + 1) / 3)];
     return (1000 * (to.busy - from.busy)) / Math.max(1, to.at - from.at);
   });
-  console.log(`      main thread busy, by thirds: ${costs.map((c) => `${Math.round(100 * c)}%`).join(', ')}`);
+  console.log(
+    `      main thread busy, by thirds: ${costs.map((c) => `${Math.round(100 * c)}%`).join(', ')}`,
+  );
   return costs;
 }
 
@@ -97,7 +110,11 @@ export async function long_answer(browser, url) {
   const w = new Walk('long', page, faults);
   await w.step('the first paint comes soon', async () => {
     await app.open();
-    const paint_ms = await until(() => page.evaluate(() => window.measured.paint_ms), 'a paint', 5000);
+    const paint_ms = await until(
+      () => page.evaluate(() => window.measured.paint_ms),
+      'a paint',
+      5000,
+    );
     console.log(`      first contentful paint after ${paint_ms} ms`);
     check(paint_ms < 1000, `first paint after ${paint_ms} ms`);
   });

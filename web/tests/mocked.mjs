@@ -13,7 +13,9 @@ const formulas = String.raw`
 \raisebox{2pt}{x} \rule{1em}{1em} \xrightarrow[a]{b} \tag{1} \mathbb{R} \mathcal{L} \mathfrak{g} \mathscr{F}
 \boldsymbol{\beta} \text{\textbf{b}} \operatorname{argmax}_x \lim_{x\to0} \oint \left\{\frac{a}{b}\right\}
 \href{http://x}{y} \includegraphics{a} \htmlStyle{color:red}{x} \undefined
-\frac{`.trim().split('\n');
+\frac{`
+  .trim()
+  .split('\n');
 
 export async function mock_only(browser, mock) {
   const { context, page, faults } = await open_page(browser, mock.url, {
@@ -67,12 +69,22 @@ export async function mock_only(browser, mock) {
     await app.new_chat();
     await app.say('Ponder this');
     const label = app.last().locator('[data-do="thinking"] .label');
-    await until(async () => (await label.textContent().catch(() => '')) === 'Thinking for 2 s', '2 s');
+    await until(
+      async () => (await label.textContent().catch(() => '')) === 'Thinking for 2 s',
+      '2 s',
+    );
     await page.reload();
-    await until(async () => /^Thinking for [34] s$/.test(await label.textContent().catch(() => '')), '3 s');
+    await until(
+      async () => /^Thinking for [34] s$/.test(await label.textContent().catch(() => '')),
+      '3 s',
+    );
     await app.status('complete');
     const ms = (await app.tree()).messages[1].thinking[0].ms;
-    equal(await label.textContent(), `Thought for ${Math.round(ms / 1000)} s`, 'what the server stamped');
+    equal(
+      await label.textContent(),
+      `Thought for ${Math.round(ms / 1000)} s`,
+      'what the server stamped',
+    );
   });
   await w.step('thinking that its budget ended says so', async () => {
     await page.locator('.effort').click();
@@ -92,16 +104,20 @@ export async function mock_only(browser, mock) {
   await w.step('Arabic runs from the right, code and formulas do not', async () => {
     await app.new_chat();
     await app.ask('rtl');
-    const directions = await app.last().locator('.md :is(p, li)').evaluateAll((all) =>
-      all.map((element) => getComputedStyle(element).direction),
-    );
+    const directions = await app
+      .last()
+      .locator('.md :is(p, li)')
+      .evaluateAll((all) => all.map((element) => getComputedStyle(element).direction));
     equal(directions.join(' '), 'rtl rtl ltr ltr', 'directions');
   });
   await w.step('formulas are drawn, under the policy', async () => {
     await app.new_chat();
     await app.ask('How heavy is a whale?');
     await page.waitForSelector('.katex-html');
-    const fraction = await page.locator('.katex .mfrac .vlist > span').first().evaluate((span) => span.style.top);
+    const fraction = await page
+      .locator('.katex .mfrac .vlist > span')
+      .first()
+      .evaluate((span) => span.style.top);
     check(/em$/.test(fraction), 'a fraction has its places');
     equal(await page.locator('.katex-error').count(), 0, 'faults');
   });
@@ -113,7 +129,10 @@ export async function mock_only(browser, mock) {
       content: formulas.map((tex) => `$$\n${tex}\n$$`).join('\n\n'),
     });
     await page.reload();
-    await until(async () => (await page.locator('.math-display[data-tex]').count()) >= formulas.length, 'all of them');
+    await until(
+      async () => (await page.locator('.math-display[data-tex]').count()) >= formulas.length,
+      'all of them',
+    );
     equal(await page.locator('.katex-error').count(), 1, 'formulas with a fault');
   });
   await w.step('a model is fetched, with its progress, then loaded and unloaded', async () => {
@@ -139,13 +158,17 @@ export async function mock_only(browser, mock) {
   });
   await w.step('a file that is neither text nor PDF is refused with a reason', async () => {
     await page.setInputFiles('input[type=file]', {
-      name: 'blob.bin', mimeType: 'application/octet-stream', buffer: Buffer.from([1, 0, 2]),
+      name: 'blob.bin',
+      mimeType: 'application/octet-stream',
+      buffer: Buffer.from([1, 0, 2]),
     });
     await page.getByText('blob.bin is neither text nor PDF').waitFor();
   });
   await w.step('an image is refused by a model that cannot see', async () => {
     await page.setInputFiles('input[type=file]', {
-      name: 'p.png', mimeType: 'image/png', buffer: Buffer.from([137, 80, 78, 71]),
+      name: 'p.png',
+      mimeType: 'image/png',
+      buffer: Buffer.from([137, 80, 78, 71]),
     });
     await page.getByText('cannot see images').waitFor();
   });
@@ -160,23 +183,42 @@ export async function mock_only(browser, mock) {
       pen.fillRect(0, 0, 300, 200);
       return [...new Uint8Array(await (await canvas.convertToBlob()).arrayBuffer())];
     });
-    await page.setInputFiles('input[type=file]', { name: 'sea.png', mimeType: 'image/png', buffer: Buffer.from(png) });
-    const drawn = () => page.locator('.composer canvas').evaluate((canvas) => canvas.getContext('2d').getImageData(50, 50, 1, 1).data.join());
+    await page.setInputFiles('input[type=file]', {
+      name: 'sea.png',
+      mimeType: 'image/png',
+      buffer: Buffer.from(png),
+    });
+    const drawn = () =>
+      page
+        .locator('.composer canvas')
+        .evaluate((canvas) => canvas.getContext('2d').getImageData(50, 50, 1, 1).data.join());
     await until(async () => (await drawn().catch(() => '')) === '11,101,117,255', 'the picture');
     await app.ask('What is this?');
     equal(await page.locator('article canvas').count(), 1, 'pictures of the message');
   });
   await w.step('markup in an answer is text, and pictures are not loaded', async () => {
-    const bad = '<img src=x onerror=alert(1)> ![pixel](https://example.com/a.png) [go](javascript:alert(1)) <script>alert(1)</' + 'script>';
+    const bad =
+      '<img src=x onerror=alert(1)> ![pixel](https://example.com/a.png) [go](javascript:alert(1)) <script>alert(1)</' +
+      'script>';
     const { conversation } = await app.tree();
     const leaf = mock.store.conversation(conversation.id).leaf_id;
     mock.store.new_message(mock.store.conversation(conversation.id), {
-      parent_id: leaf, role: 'assistant', content: bad,
+      parent_id: leaf,
+      role: 'assistant',
+      content: bad,
     });
     await page.reload();
     await page.getByText('<img src=x').waitFor();
-    equal(await page.locator('.md img, .md script, .md a[href^="javascript"]').count(), 0, 'live markup');
-    equal(await page.locator('.md a.picture').getAttribute('href'), 'https://example.com/a.png', 'the link');
+    equal(
+      await page.locator('.md img, .md script, .md a[href^="javascript"]').count(),
+      0,
+      'live markup',
+    );
+    equal(
+      await page.locator('.md a.picture').getAttribute('href'),
+      'https://example.com/a.png',
+      'the link',
+    );
   });
   await context.close();
   return w.count;
@@ -184,22 +226,27 @@ export async function mock_only(browser, mock) {
 
 export async function keyed(browser) {
   const mock = await start_mock({ rate: 400, key: 'sesame' });
-  const { context, page, faults } = await open_page(browser, mock.url, { forgive: ['401 (Unauthorized)'] });
-  const w = new Walk('keyed', page, faults);
-  await w.step('a server with a key asks for it, refuses a wrong one and remembers the right one', async () => {
-    await page.goto(mock.url);
-    await page.getByRole('heading', { name: 'This minke wants its key' }).waitFor();
-    await page.fill('dialog input', 'wrong');
-    await page.getByRole('button', { name: 'Open' }).click();
-    await page.getByText('This key is not the right one').waitFor();
-    await page.fill('dialog input', 'sesame');
-    await page.getByRole('button', { name: 'Open' }).click();
-    await page.waitForSelector('#composer');
-    await page.locator('#sidebar li a').first().waitFor();
-    await page.reload();
-    await page.locator('#sidebar li a').first().waitFor();
-    equal(await page.locator('dialog').count(), 0, 'dialogs');
+  const { context, page, faults } = await open_page(browser, mock.url, {
+    forgive: ['401 (Unauthorized)'],
   });
+  const w = new Walk('keyed', page, faults);
+  await w.step(
+    'a server with a key asks for it, refuses a wrong one and remembers the right one',
+    async () => {
+      await page.goto(mock.url);
+      await page.getByRole('heading', { name: 'This minke wants its key' }).waitFor();
+      await page.fill('dialog input', 'wrong');
+      await page.getByRole('button', { name: 'Open' }).click();
+      await page.getByText('This key is not the right one').waitFor();
+      await page.fill('dialog input', 'sesame');
+      await page.getByRole('button', { name: 'Open' }).click();
+      await page.waitForSelector('#composer');
+      await page.locator('#sidebar li a').first().waitFor();
+      await page.reload();
+      await page.locator('#sidebar li a').first().waitFor();
+      equal(await page.locator('dialog').count(), 0, 'dialogs');
+    },
+  );
   await context.close();
   mock.close();
   return w.count;

@@ -13,7 +13,10 @@ export function start_wire(url) {
       return;
     }
     const far = connect(Number(port), hostname);
-    for (const [from, to] of [[near, far], [far, near]]) {
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
+    ]) {
       sockets.add(from);
       from.on('error', () => to.destroy());
       from.on('close', () => {

@@ -17,7 +17,10 @@ const question = 'How heavy is a minke whale? Give a formula and a table.';
 const browser = await open_browser();
 
 async function window_of(colorScheme, width, height) {
-  const { page, context } = await open_page(browser, url, { colorScheme, viewport: { width, height } });
+  const { page, context } = await open_page(browser, url, {
+    colorScheme,
+    viewport: { width, height },
+  });
   return { page, context, app: new AppDriver(page, url) };
 }
 

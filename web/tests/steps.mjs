@@ -32,7 +32,8 @@ export function check(condition, message) {
 }
 
 export function equal(got, want, what) {
-  if (got !== want) throw new Error(`${what}: got ${JSON.stringify(got)}, want ${JSON.stringify(want)}`);
+  if (got !== want)
+    throw new Error(`${what}: got ${JSON.stringify(got)}, want ${JSON.stringify(want)}`);
 }
 
 // Waits until `probe` gives something true, and gives it back.

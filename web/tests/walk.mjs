@@ -13,7 +13,12 @@ export async function walk(browser, url, { key = '' } = {}) {
   const wire = await start_wire(url);
   const { context, page, faults } = await open_page(browser, wire.url, {
     permissions: ['clipboard-read', 'clipboard-write'],
-    forgive: ['net::ERR_CONNECTION', 'net::ERR_EMPTY_RESPONSE', 'net::ERR_INCOMPLETE_CHUNKED_ENCODING', 'net::ERR_SOCKET'],
+    forgive: [
+      'net::ERR_CONNECTION',
+      'net::ERR_EMPTY_RESPONSE',
+      'net::ERR_INCOMPLETE_CHUNKED_ENCODING',
+      'net::ERR_SOCKET',
+    ],
   });
   if (key) await page.addInitScript((k) => localStorage.setItem('minke.key', k), key);
   const app = new AppDriver(page, wire.url);
@@ -49,7 +54,11 @@ async function talk(w, app, stamp) {
     await page.click('#composer');
     await app.write('鯨');
     await page.evaluate(() => {
-      const event = new KeyboardEvent('keydown', { key: 'Enter', isComposing: true, bubbles: true });
+      const event = new KeyboardEvent('keydown', {
+        key: 'Enter',
+        isComposing: true,
+        bubbles: true,
+      });
       document.getElementById('composer').dispatchEvent(event);
     });
     equal(await page.locator('[data-message]').count(), 0, 'messages');
@@ -61,7 +70,11 @@ async function talk(w, app, stamp) {
     await page.locator('#composer').pressSequentially('How are you?');
     await page.press('#composer', 'Enter');
     await app.status('running|complete');
-    equal(await page.locator('.mine').textContent(), `Hello ${stamp}\nHow are you?`, 'the question');
+    equal(
+      await page.locator('.mine').textContent(),
+      `Hello ${stamp}\nHow are you?`,
+      'the question',
+    );
     await app.status('complete');
     await app.same_as_server();
   });
@@ -102,7 +115,16 @@ async function branches(w, app) {
     await mine.locator('[data-do="edit"]').click();
     await mine.locator('textarea').fill('Tell a short story instead');
     await mine.locator('textarea').press('Control+Enter');
-    await until(async () => (await mine.locator('.branch').textContent().catch(() => ''))?.includes('2/2'), '2/2');
+    await until(
+      async () =>
+        (
+          await mine
+            .locator('.branch')
+            .textContent()
+            .catch(() => '')
+        )?.includes('2/2'),
+      '2/2',
+    );
     await app.status('complete');
     await mine.locator('[data-do="before"]').click();
     await until(async () => (await mine.locator('.branch').textContent())?.includes('1/2'), '1/2');
@@ -112,24 +134,53 @@ async function branches(w, app) {
   await w.step('the answer is made again, by key', async () => {
     await app.last().focus();
     await page.keyboard.press('r');
-    await until(async () => (await app.last().locator('.branch').textContent().catch(() => ''))?.includes('2/2'), '2/2');
+    await until(
+      async () =>
+        (
+          await app
+            .last()
+            .locator('.branch')
+            .textContent()
+            .catch(() => '')
+        )?.includes('2/2'),
+      '2/2',
+    );
     await app.status('complete');
     await app.last().focus();
     await page.keyboard.press('[');
-    await until(async () => (await app.last().locator('.branch').textContent())?.includes('1/2'), '1/2');
+    await until(
+      async () => (await app.last().locator('.branch').textContent())?.includes('1/2'),
+      '1/2',
+    );
   });
   await w.step('two answers stand side by side, and one is kept', async () => {
     await app.menu(app.last(), 'The same model again');
     const columns = page.locator('article.pair section');
     await until(async () => (await columns.count()) === 2, 'two columns');
-    await until(async () => (await page.locator('[data-do="stop"]').count()) === 0, 'the end of both');
+    await until(
+      async () => (await page.locator('[data-do="stop"]').count()) === 0,
+      'the end of both',
+    );
     await columns.nth(1).getByRole('button', { name: 'Go on with this one' }).click();
-    await until(async () => (await app.last().locator('.branch').textContent())?.includes('3/3'), '3/3');
+    await until(
+      async () => (await app.last().locator('.branch').textContent())?.includes('3/3'),
+      '3/3',
+    );
   });
   await w.step('the branch that was chosen is there after a reload', async () => {
     await page.waitForTimeout(300);
     await page.reload();
-    await until(async () => (await app.last().locator('.branch').textContent().catch(() => ''))?.includes('3/3'), '3/3');
+    await until(
+      async () =>
+        (
+          await app
+            .last()
+            .locator('.branch')
+            .textContent()
+            .catch(() => '')
+        )?.includes('3/3'),
+      '3/3',
+    );
   });
   await w.step('a summary stands for what is above it, and is taken back', async () => {
     await page.locator('.meter').click();
@@ -166,7 +217,11 @@ async function network(w, app, wire) {
     wire.mend();
     await app.status('complete');
     await app.same_as_server();
-    await until(async () => (await page.locator('.notice span').count()) === 0, 'the notice to go', 20_000);
+    await until(
+      async () => (await page.locator('.notice span').count()) === 0,
+      'the notice to go',
+      20_000,
+    );
   });
   await w.step('what is said while the network is away is kept, and said once', async () => {
     const before = await page.locator('[data-message]').count();
@@ -176,9 +231,16 @@ async function network(w, app, wire) {
     await page.getByText('What you wrote is kept').first().waitFor();
     equal(await page.inputValue('#composer'), 'Said into nothing', 'what is written');
     wire.mend();
-    await until(async () => (await page.locator('.notice span').count()) === 0, 'the notice to go', 20_000);
+    await until(
+      async () => (await page.locator('.notice span').count()) === 0,
+      'the notice to go',
+      20_000,
+    );
     await page.press('#composer', 'Enter');
-    await until(async () => (await page.locator('[data-message]').count()) === before + 2, 'one question more');
+    await until(
+      async () => (await page.locator('[data-message]').count()) === before + 2,
+      'one question more',
+    );
     await app.status('complete');
   });
   await w.step('what is written but not sent survives a reload', async () => {
@@ -254,7 +316,10 @@ async function settings(w, app) {
   await w.step('j and k walk through the messages, / comes back to writing', async () => {
     await page.evaluate(() => document.activeElement?.blur());
     await page.keyboard.press('k');
-    check(await page.evaluate(() => document.activeElement.matches('[data-message]')), 'a message is focused');
+    check(
+      await page.evaluate(() => document.activeElement.matches('[data-message]')),
+      'a message is focused',
+    );
     await page.keyboard.press('/');
     equal(await page.evaluate(() => document.activeElement.id), 'composer', 'the focus');
   });
@@ -262,7 +327,11 @@ async function settings(w, app) {
 
 async function files(w, app) {
   const { page } = app;
-  const text = { name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('The boat is called Minke.\n') };
+  const text = {
+    name: 'notes.txt',
+    mimeType: 'text/plain',
+    buffer: Buffer.from('The boat is called Minke.\n'),
+  };
   await w.step('a file is attached by the button, and taken off', async () => {
     await page.setInputFiles('input[type=file]', text);
     const chip = page.locator('.composer .chip', { hasText: 'notes.txt' });
@@ -278,9 +347,21 @@ async function files(w, app) {
         return data;
       };
       const target = document.querySelector('.page-chat');
-      target.dispatchEvent(new DragEvent('drop', { dataTransfer: transfer('dropped.txt'), bubbles: true, cancelable: true }));
+      target.dispatchEvent(
+        new DragEvent('drop', {
+          dataTransfer: transfer('dropped.txt'),
+          bubbles: true,
+          cancelable: true,
+        }),
+      );
       const area = document.getElementById('composer');
-      area.dispatchEvent(new ClipboardEvent('paste', { clipboardData: transfer('pasted.txt'), bubbles: true, cancelable: true }));
+      area.dispatchEvent(
+        new ClipboardEvent('paste', {
+          clipboardData: transfer('pasted.txt'),
+          bubbles: true,
+          cancelable: true,
+        }),
+      );
     });
     await until(async () => (await page.locator('.composer .chip').count()) === 2, 'two files');
     await app.ask('What is in the files?');
@@ -343,11 +424,17 @@ async function organise(w, app, stamp) {
     const hit = page.locator('#sidebar mark').first();
     await hit.waitFor();
     await hit.click();
-    await until(() => page.evaluate(() => document.activeElement?.matches('[data-role="user"]')), 'the message');
+    await until(
+      () => page.evaluate(() => document.activeElement?.matches('[data-role="user"]')),
+      'the message',
+    );
     await page.fill('#search', '');
   });
   await w.step('one chat is exported', async () => {
-    const [download] = await Promise.all([page.waitForEvent('download'), app.menu(app.item(title), 'Export')]);
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      app.menu(app.item(title), 'Export'),
+    ]);
     check(download.suggestedFilename().endsWith('.json'), 'a JSON file');
   });
   await w.step('a chat is deleted when one is sure, the folder too', async () => {
@@ -359,7 +446,9 @@ async function organise(w, app, stamp) {
     await until(async () => (await app.item(title).count()) === 0, 'it to go');
     await app.menu(page.locator('#sidebar .folder', { hasText: `Folder ${stamp}` }), 'Delete…');
     await app.answer('Delete');
-    await page.getByRole('button', { name: `Folder ${stamp}`, exact: true }).waitFor({ state: 'detached' });
+    await page
+      .getByRole('button', { name: `Folder ${stamp}`, exact: true })
+      .waitFor({ state: 'detached' });
   });
 }
 
@@ -398,6 +487,6 @@ async function pages(w, app) {
     await page.waitForSelector('[data-message]');
     const wide = await page.evaluate(() => document.documentElement.scrollWidth);
     equal(wide, 360, 'width of a chat');
-    check(await page.locator('nav.drawer').count() === 0, 'the drawer is closed');
+    check((await page.locator('nav.drawer').count()) === 0, 'the drawer is closed');
   });
 }

@@ -27,7 +27,9 @@ const sizes = files(dist)
 
 // What index.html names, and the font of the text: all that stands before the first paint.
 const page = readFileSync(join(dist, 'index.html'), 'utf8');
-const first = sizes.filter(({ name }) => name === 'index.html' || page.includes(name) || /figtree/.test(name));
+const first = sizes.filter(
+  ({ name }) => name === 'index.html' || page.includes(name) || /figtree/.test(name),
+);
 
 const kb = (bytes) => `${(bytes / 1000).toFixed(1)} kB`;
 const sum = (list) => list.reduce((all, { bytes }) => all + bytes, 0);

@@ -1,5 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { age_group, bytes, context_size, count, duration, parameters, rate, thought_for } from '../src/lib/format';
+import {
+  age_group,
+  bytes,
+  context_size,
+  count,
+  duration,
+  parameters,
+  rate,
+  thought_for,
+} from '../src/lib/format';
 import { plain } from '../src/lib/plain';
 
 describe('numbers as people read them', () => {

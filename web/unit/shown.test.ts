@@ -3,16 +3,35 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { Message } from '../src/lib/types';
 
-vi.stubGlobal('document', { hidden: false });
+vi.stubGlobal('document', {
+  hidden: false,
+  addEventListener: () => {},
+  removeEventListener: () => {},
+});
 vi.stubGlobal('window', globalThis);
 const { Shown } = await import('../src/stores/shown.svelte');
 
 function message(fields: Partial<Message>): Message {
   return {
-    id: 'm', conversation_id: 'c', parent_id: 'p', role: 'assistant', status: 'running', content: '',
-    thinking: [], thinking_closed: false, generation_id: 'g', error: null, model: null, settings: {},
-    finish_reason: null, usage: null, attachments: [], created_at_ms: 1, finished_at_ms: null,
-    kind: 'message', ...fields,
+    id: 'm',
+    conversation_id: 'c',
+    parent_id: 'p',
+    role: 'assistant',
+    status: 'running',
+    content: '',
+    thinking: [],
+    thinking_closed: false,
+    generation_id: 'g',
+    error: null,
+    model: null,
+    settings: {},
+    finish_reason: null,
+    usage: null,
+    attachments: [],
+    created_at_ms: 1,
+    finished_at_ms: null,
+    kind: 'message',
+    ...fields,
   };
 }
 
@@ -32,18 +51,33 @@ function serve(...bodies: string[]): string[] {
 }
 
 function run(shown: InstanceType<typeof Shown>): Promise<'done' | 'gone'> {
-  return new Promise((resolve) => shown.attach(() => resolve('done'), () => resolve('gone')));
+  return new Promise((resolve) =>
+    shown.attach(
+      () => resolve('done'),
+      () => resolve('gone'),
+    ),
+  );
 }
 
 afterEach(() => (id = 0));
 
 describe('Shown', () => {
   it('begins anew from the stream, whatever had been saved', async () => {
-    const shown = new Shown(message({ content: 'Half of', thinking: [{ text: 'Hm', started_at_ms: 1, ms: 5 }] }));
-    const final = message({ status: 'complete', content: 'Half of it and the rest', generation_id: null });
+    const shown = new Shown(
+      message({ content: 'Half of', thinking: [{ text: 'Hm', started_at_ms: 1, ms: 5 }] }),
+    );
+    const final = message({
+      status: 'complete',
+      content: 'Half of it and the rest',
+      generation_id: null,
+    });
     serve(
-      event('thinking', { started_at_ms: 1 }) + event('thought', { text: 'Hm' }) + event('thinking-end', { ms: 5 }) +
-        event('text', { text: 'Half of it' }) + event('text', { text: ' and the rest' }) + event('done', { message: final }),
+      event('thinking', { started_at_ms: 1 }) +
+        event('thought', { text: 'Hm' }) +
+        event('thinking-end', { ms: 5 }) +
+        event('text', { text: 'Half of it' }) +
+        event('text', { text: ' and the rest' }) +
+        event('done', { message: final }),
     );
     expect(await run(shown)).toBe('done');
     expect(shown.content).toBe(final.content);

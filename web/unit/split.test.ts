@@ -62,7 +62,8 @@ describe('BlockSplitter', () => {
   });
 
   it('cuts the same whatever the pieces', () => {
-    for (let piece = 1; piece < 40; piece += 1) expect(blocks(sample, piece)).toEqual(blocks(sample));
+    for (let piece = 1; piece < 40; piece += 1)
+      expect(blocks(sample, piece)).toEqual(blocks(sample));
   });
 
   it('loses no character of a text', () => {
@@ -98,14 +99,17 @@ describe('BlockSplitter', () => {
   });
 
   it('looks at each character once', () => {
-    const time = (n: number): number => {
+    const time_ms = (n: number): number => {
       const text = 'A line of text that is rather ordinary.\n\n'.repeat(n);
-      const splitter = new BlockSplitter();
-      const start = performance.now();
-      for (let at = 0; at < text.length; at += 4000) splitter.update(text.slice(0, at));
-      return performance.now() - start;
+      const times = Array.from({ length: 5 }, () => {
+        const splitter = new BlockSplitter();
+        const start = performance.now();
+        for (let at = 0; at < text.length; at += 4000) splitter.update(text.slice(0, at));
+        return performance.now() - start;
+      });
+      return Math.min(...times); // what else the machine does only adds
     };
-    time(1000);
-    expect(time(20_000)).toBeLessThan(40 * Math.max(1, time(2000)));
+    time_ms(1000);
+    expect(time_ms(20_000)).toBeLessThan(40 * Math.max(1, time_ms(2000)));
   });
 });

@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { EventParser, Gone, backoff_ms, backoff_ms_max, follow, type ServerEvent } from '../src/lib/sse';
+import {
+  EventParser,
+  Gone,
+  backoff_ms,
+  backoff_ms_max,
+  follow,
+  type ServerEvent,
+} from '../src/lib/sse';
 
 function body(...pieces: string[]): ReadableStream<Uint8Array> {
   const bytes = new TextEncoder();
@@ -11,10 +18,12 @@ function body(...pieces: string[]): ReadableStream<Uint8Array> {
   });
 }
 
-const event = (id: number, text: string): string => `id: ${id}\nevent: text\ndata: {"text":"${text}"}\n\n`;
+const event = (id: number, text: string): string =>
+  `id: ${id}\nevent: text\ndata: {"text":"${text}"}\n\n`;
 
 describe('EventParser', () => {
-  const stream = ': hello\n\nid: 1\r\nevent: text\r\ndata: {"a":1}\r\n\r\nid: 2\ndata: one\ndata:two\n\n';
+  const stream =
+    ': hello\n\nid: 1\r\nevent: text\r\ndata: {"a":1}\r\n\r\nid: 2\ndata: one\ndata:two\n\n';
 
   it('reads events, comments and both line ends', () => {
     expect(new EventParser().push(stream)).toEqual([
@@ -27,7 +36,8 @@ describe('EventParser', () => {
     for (let size = 1; size < 20; size += 1) {
       const parser = new EventParser();
       const events: ServerEvent[] = [];
-      for (let at = 0; at < stream.length; at += size) events.push(...parser.push(stream.slice(at, at + size)));
+      for (let at = 0; at < stream.length; at += size)
+        events.push(...parser.push(stream.slice(at, at + size)));
       expect(events).toEqual(new EventParser().push(stream));
     }
   });
@@ -91,6 +101,47 @@ describe('follow', () => {
       },
     });
     expect((await run([() => cut])).texts).toBe('鯨🐋');
+  });
+
+  it('lets the connection go while nobody looks, and goes on where it was', async () => {
+    const asked: number[] = [];
+    let texts = '';
+    let lapse = (): void => {};
+    let sleeps = 0;
+    let found = 0;
+    await follow({
+      signal: new AbortController().signal,
+      open: async (after, signal) => {
+        asked.push(after);
+        if (asked.length > 1) return body(event(3, 'c'), done);
+        return new ReadableStream({
+          start(controller) {
+            controller.enqueue(new TextEncoder().encode(event(1, 'a') + event(2, 'b')));
+            signal.addEventListener('abort', () => controller.error(new Error('aborted')));
+            setTimeout(() => lapse(), 5);
+          },
+        });
+      },
+      take: (e) => {
+        if (e.event === 'done') return true;
+        texts += JSON.parse(e.data).text;
+        return false;
+      },
+      found: () => {
+        found += 1;
+      },
+      lost: () => expect.unreachable('it was not lost'),
+      attention: {
+        awake: async () => {
+          sleeps += 1;
+        },
+        on_asleep: (does) => {
+          lapse = does;
+          return () => {};
+        },
+      },
+    });
+    expect([texts, asked, sleeps, found]).toEqual(['abc', [0, 2], 2, 1]);
   });
 
   it('waits longer each time, up to a limit', () => {

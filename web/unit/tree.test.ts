@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { branch_of, children_of, leaf_below, leaf_without, path_to, subtree } from '../src/lib/tree';
+import {
+  branch_of,
+  children_of,
+  leaf_below,
+  leaf_without,
+  path_to,
+  subtree,
+} from '../src/lib/tree';
 
 // a ─ b ─ c
 //   └ d ─ e

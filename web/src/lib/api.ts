@@ -102,10 +102,12 @@ async function stream(path: string, signal: AbortSignal): Promise<ReadableStream
 }
 
 function query(values: Record<string, string | number | boolean | null | undefined>): string {
-  const entries = Object.entries(values).filter(([, value]) => value !== undefined && value !== null);
+  const entries = Object.entries(values).filter(
+    ([, value]) => value !== undefined && value !== null,
+  );
   return entries.length === 0
     ? ''
-    : `?${entries.map(([name, value]) => `${name}=${encodeURIComponent(String(value))}`).join('&')}`;
+    : `?${new URLSearchParams(entries.map(([name, value]) => [name, String(value)]))}`;
 }
 
 // A file that must be fetched with the key is fetched whole and then handed to the browser.
@@ -123,7 +125,10 @@ async function save(path: string, name: string): Promise<void> {
 // something therefore says which time it is, and the server makes it once.
 function once<B extends object>(body: B): B & { once: string } {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return { ...body, once: Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('') };
+  return {
+    ...body,
+    once: Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(''),
+  };
 }
 
 const segment = encodeURIComponent;

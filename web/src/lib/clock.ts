@@ -9,7 +9,8 @@ class ServerClock {
     if (!stamp_ms) return;
     const ahead = stamp_ms - Date.now();
     // Less than two seconds behind may be the way of the message itself.
-    if (!this.#known || ahead > this.#ahead_ms) this.#ahead_ms = ahead > -2000 && ahead < 0 ? 0 : ahead;
+    if (!this.#known || ahead > this.#ahead_ms)
+      this.#ahead_ms = ahead > -2000 && ahead < 0 ? 0 : ahead;
     this.#known = true;
   }
 

@@ -22,7 +22,11 @@ export class EventParser {
       start = end + 1;
       if (line === '') {
         if (this.#data.length > 0) {
-          events.push({ id: this.#id, event: this.#event || 'message', data: this.#data.join('\n') });
+          events.push({
+            id: this.#id,
+            event: this.#event || 'message',
+            data: this.#data.join('\n'),
+          });
         }
         this.#event = '';
         this.#data = [];
@@ -73,23 +77,38 @@ export interface FollowOptions {
   open: (after: number, signal: AbortSignal) => Promise<ReadableStream<Uint8Array>>;
   take: (event: ServerEvent) => boolean; // true: that was the last one
   lost?: (failures: number) => void;
-  found?: () => void;
+  found?: () => void; // it is open again, after a loss or a sleep
   wait?: (ms: number, signal: AbortSignal) => Promise<void>;
   signal: AbortSignal;
   after?: number;
+  attention?: Attention;
+}
+
+// Whether anybody looks. A browser has six connections to a server for all its windows together:
+// those nobody sees must not hold them.
+export interface Attention {
+  awake: (signal: AbortSignal) => Promise<void>; // at once, or when somebody looks again
+  on_asleep: (lapse: () => void) => () => void; // calls it when nobody looks; gives back how to undo
 }
 
 // Reads a stream to its last event across any number of lost connections. Each numbered event is
 // taken once: after a loss the stream is asked for from the last id on, and what comes twice all
 // the same is left out. Ends when `take` says so or `signal` aborts; throws only Gone.
 export async function follow(options: FollowOptions): Promise<void> {
-  const { open, take, signal, wait = pause } = options;
+  const { open, take, signal, attention, wait = pause } = options;
   let after = options.after ?? 0;
   let failures = 0;
+  let opened = false; // before
   while (!signal.aborted) {
+    await attention?.awake(signal);
+    const one = new AbortController(); // this connection
+    const end = (): void => one.abort();
+    signal.addEventListener('abort', end);
+    const undo = attention?.on_asleep(end);
     try {
-      const body = await open(after, signal);
-      if (failures > 0) options.found?.();
+      const body = await open(after, one.signal);
+      if (opened) options.found?.();
+      opened = true;
       for await (const event of events_of(body)) {
         failures = 0;
         if (event.id !== null) {
@@ -100,8 +119,12 @@ export async function follow(options: FollowOptions): Promise<void> {
       }
     } catch (error) {
       if (error instanceof Gone) throw error;
+    } finally {
+      signal.removeEventListener('abort', end);
+      undo?.();
     }
     if (signal.aborted) return;
+    if (one.signal.aborted) continue;
     options.lost?.(failures);
     await wait(backoff_ms(failures), signal);
     failures += 1;

@@ -30,7 +30,7 @@ export function children_of(nodes: Iterable<Node>): Children {
 export function path_to<N extends Node>(nodes: Map<string, N>, leaf: string | null): N[] {
   const path: N[] = [];
   const seen = new Set<string>();
-  for (let at = leaf; at !== null && !seen.has(at); ) {
+  for (let at = leaf; at !== null && !seen.has(at);) {
     const node = nodes.get(at);
     if (!node) break;
     seen.add(at);

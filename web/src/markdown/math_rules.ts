@@ -1,5 +1,5 @@
-// Mathematics in Markdown: $…$, \(…\), $$…$$, \[…\] and bare \begin{…}…\end{…}, as models write
-// it. It becomes an element that carries its TeX; math.ts draws it.
+// Mathematics in Markdown as models write it: $…$, \(…\), $$…$$, \[…\] and bare
+// \begin{…}…\end{…}. It becomes an element that carries its TeX; math.ts draws it.
 
 import type MarkdownIt from 'markdown-it';
 
@@ -56,14 +56,12 @@ export function math_rules(md: MarkdownIt): void {
     (state, line, line_end, silent) => {
       const begin = state.bMarks[line]! + state.tShift[line]!;
       const all_end = state.eMarks[line_end - 1]!;
-      const opening = /^(\$\$|\\\[|\\begin\{([a-z]+\*?)\})/.exec(state.src.slice(begin, begin + 40));
+      const opening = /^(\$\$|\\\[|\\begin\{([a-z]+\*?)\})/.exec(
+        state.src.slice(begin, begin + 40),
+      );
       if (!opening || state.sCount[line]! - state.blkIndent >= 4) return false;
       const environment = opening[2];
-      const close = environment
-        ? `\\end{${environment}}`
-        : opening[1] === '$$'
-          ? '$$'
-          : '\\]';
+      const close = environment ? `\\end{${environment}}` : opening[1] === '$$' ? '$$' : '\\]';
       const from = begin + (environment ? 0 : opening[1]!.length);
       const end = state.src.indexOf(close, environment ? begin + opening[0].length : from);
       if (end < 0 || end > all_end) return false;

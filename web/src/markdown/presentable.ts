@@ -1,7 +1,8 @@
 // The last, unfinished block of a text, as it will most likely look: what is only the beginning of a
 // mark is held back, and what was opened is closed, so that nothing flickers while it is written.
 
-const begun = /(?:^|\n) {0,3}(?:`{1,}[^\n`]*|~{1,}[^\n~]*|#{1,6}|[-*+]|\d{1,9}[.)]?|\$\$?|\\\[?|={1,}|-{1,})$/;
+const begun =
+  /(?:^|\n) {0,3}(?:`{1,}[^\n`]*|~{1,}[^\n~]*|#{1,6}|[-*+]|\d{1,9}[.)]?|\$\$?|\\\[?|={1,}|-{1,})$/;
 const table_rule = /\n {0,3}\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*\n/;
 
 export function presentable(text: string): string {

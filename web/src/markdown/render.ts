@@ -48,7 +48,8 @@ md.renderer.rules.image = (tokens, index) => {
   const token = tokens[index]!;
   const alt = md.utils.escapeHtml(token.content || 'image');
   const url = md.utils.escapeHtml(token.attrGet('src') ?? '');
-  return `<a class="picture" href="${url}" target="_blank" rel="noopener noreferrer nofollow">${alt}</a>`;
+  const rel = 'noopener noreferrer nofollow';
+  return `<a class="picture" href="${url}" target="_blank" rel="${rel}">${alt}</a>`;
 };
 
 md.renderer.rules.fence = (tokens, index) => {

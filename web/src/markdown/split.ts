@@ -66,7 +66,12 @@ export class BlockSplitter {
       const code = this.#unindented(this.#text.slice(this.#code_start, end));
       return { kind: 'code', start: this.#start, text: code, lang: this.#lang };
     }
-    return { kind: 'markdown', start: this.#start, text: this.#text.slice(this.#start, end), lang: '' };
+    return {
+      kind: 'markdown',
+      start: this.#start,
+      text: this.#text.slice(this.#start, end),
+      lang: '',
+    };
   }
 
   #unindented(code: string): string {
@@ -159,8 +164,7 @@ export class BlockSplitter {
   #opens_math(line: string, at: number): boolean {
     const opening = /^ {0,3}(\$\$|\\\[|\\begin\{([a-z]+\*?)\})/.exec(line);
     if (!opening) return false;
-    const end =
-      opening[1] === '$$' ? '$$' : opening[1] === '\\[' ? '\\]' : `\\end{${opening[2]}}`;
+    const end = opening[1] === '$$' ? '$$' : opening[1] === '\\[' ? '\\]' : `\\end{${opening[2]}}`;
     if (line.indexOf(end, opening[0].length) >= 0) return false; // closed on its own line
     if (this.#state !== 'none') this.#settle(at);
     this.#state = 'math';

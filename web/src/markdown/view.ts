@@ -79,7 +79,10 @@ export class MarkdownView {
   constructor(readonly root: HTMLElement) {}
 
   update(text: string, running: boolean): void {
-    if (text.length < this.#length || !text.startsWith(this.#mark, this.#length - this.#mark.length)) {
+    if (
+      text.length < this.#length ||
+      !text.startsWith(this.#mark, this.#length - this.#mark.length)
+    ) {
       this.#reset();
     }
     this.#length = text.length;
@@ -222,7 +225,12 @@ export class MarkdownView {
     return element;
   }
 
-  #fill(element: HTMLElement, block: Block, code: CodeView | null, closed: boolean): CodeView | null {
+  #fill(
+    element: HTMLElement,
+    block: Block,
+    code: CodeView | null,
+    closed: boolean,
+  ): CodeView | null {
     if (block.kind === 'code') {
       const view = code ?? new CodeView();
       view.update(block.text, block.lang, closed);

@@ -2,6 +2,7 @@
 // its stream of events, which other stores listen to as well.
 
 import { api, ApiError, on_key_needed, set_key } from '../lib/api';
+import { window_attention } from '../lib/attention';
 import { follow, Gone, type ServerEvent } from '../lib/sse';
 import type * as T from '../lib/types';
 import { ui } from './ui.svelte';
@@ -132,6 +133,7 @@ class App {
       },
       found: () => void this.#catch_up(),
       signal: aborter.signal,
+      attention: window_attention,
     }).catch((error) => {
       if (!(error instanceof Gone)) throw error;
     });

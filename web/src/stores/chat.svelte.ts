@@ -5,7 +5,14 @@ import { api, ApiError } from '../lib/api';
 import { server_clock } from '../lib/clock';
 import { plain } from '../lib/plain';
 import { branch_of, children_of, leaf_below, leaf_without, path_to, subtree } from '../lib/tree';
-import type { Attachment, Context, Conversation, Message, MessageEvent, Settings } from '../lib/types';
+import type {
+  Attachment,
+  Context,
+  Conversation,
+  Message,
+  MessageEvent,
+  Settings,
+} from '../lib/types';
 import { app } from './app.svelte';
 import { list } from './list.svelte';
 import { Shown } from './shown.svelte';
@@ -182,7 +189,8 @@ class Chat {
       this.leaf = answer?.id ?? message.id;
       return true;
     } catch (error) {
-      if (error instanceof ApiError && error.status === 0) return await this.#was_said(parent, content);
+      if (error instanceof ApiError && error.status === 0)
+        return await this.#was_said(parent, content);
       ui.fault(error);
       return false;
     } finally {
@@ -293,7 +301,8 @@ class Chat {
         this.#keep_leaf();
         return;
       }
-      const leaf = this.leaf && below.has(this.leaf) ? leaf_without(this.children, shown) : this.leaf;
+      const leaf =
+        this.leaf && below.has(this.leaf) ? leaf_without(this.children, shown) : this.leaf;
       this.side = null;
       for (const id of below) {
         this.messages.get(id)?.detach();

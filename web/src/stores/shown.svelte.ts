@@ -3,6 +3,7 @@
 // left to the model.
 
 import { api } from '../lib/api';
+import { window_attention } from '../lib/attention';
 import { server_clock } from '../lib/clock';
 import { follow, type ServerEvent } from '../lib/sse';
 import type { Message, Segment } from '../lib/types';
@@ -73,6 +74,7 @@ export class Shown {
       },
       found: () => (this.lost = false),
       signal: aborter.signal,
+      attention: window_attention,
     }).then(
       () => {
         if (aborter.signal.aborted) return;
@@ -146,7 +148,11 @@ export class Shown {
         this.position = data.position;
       } else if (kind === 'reading') {
         this.phase = 'reading';
-        this.read = { prompt: data.prompt_tokens, done: data.read_tokens, cached: data.cached_tokens };
+        this.read = {
+          prompt: data.prompt_tokens,
+          done: data.read_tokens,
+          cached: data.cached_tokens,
+        };
       } else if (kind === 'speed') {
         this.tokens_per_s = data.tokens_per_s;
       } else if (kind === 'done') {

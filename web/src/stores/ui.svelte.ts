@@ -86,7 +86,8 @@ class Ui {
 
   fault(error: unknown): void {
     let text = error instanceof Error ? error.message : String(error);
-    if (error instanceof ApiError && error.retry_after_s) text += ` Try again in ${error.retry_after_s} s.`;
+    if (error instanceof ApiError && error.retry_after_s)
+      text += ` Try again in ${error.retry_after_s} s.`;
     this.toast(text, { kind: 'fault' });
     this.say(text);
   }
