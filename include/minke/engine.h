@@ -108,7 +108,7 @@ struct SamplingOptions {
   // earlier where a line or a sentence ends), and the answer follows; -1: when the model likes. The
   // closing is part of the answer and not counted.
   int64_t think_budget = -1;
-  AnswerForm form;                // what the content has to be
+  AnswerForm form;  // what the content has to be
   // Added to the scores of tokens before anything else, each in [-100, 100]; at -100 a token does
   // not come, at 100 hardly another does.
   std::vector<std::pair<int32_t, double>> logit_bias;

@@ -122,8 +122,8 @@ class LocalEngine : public Engine {
   // The model that guesses ahead: of its own, or a second one; look-up is always there.
   virtual DraftKind draft_kind() const = 0;
   virtual LoopStats stats() const = 0;
-  // An error where the model's file is not what it was (cut short under the engine): nothing that it
-  // says from then on can be trusted, and it has to be loaded anew.
+  // An error where the model's file is not what it was (cut short under the engine): nothing that
+  // it says from then on can be trusted, and it has to be loaded anew.
   virtual Status check_file() const = 0;
   // Of the cache of experts; nothing where all weights are in memory.
   virtual std::optional<ExpertStats> expert_stats() const = 0;

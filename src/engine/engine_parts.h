@@ -1,0 +1,44 @@
+// What an engine is made of, and how that is loaded: the file, the text side, the plan of memory,
+// the weights, the loop. Internal to src/engine.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "core/result.h"
+#include "engine/draft_loading.h"
+#include "engine/loop.h"
+#include "engine/memory_budget.h"
+#include "io/gguf.h"
+#include "minke/engine.h"
+#include "models/model.h"
+#include "ops/expert_store.h"
+#include "ops/ops.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace minke {
+
+// All that an engine is made of, in the order in which it is built.
+struct EngineParts {
+  EngineOptions options;
+  std::unique_ptr<GgufFile> file;
+  std::unique_ptr<Tokenizer> tokenizer;
+  Result<ChatTemplate> chat_template = ChatTemplate::builtin_chatml();
+  SamplingOptions sampling;
+  MemoryPlan plan;
+  MemoryReport memory;
+  std::unique_ptr<Ops> ops;
+  std::string device_name;
+  std::unique_ptr<ExpertStore> experts;  // only where they do not all fit
+  std::unique_ptr<Model> model;
+  DraftParts draft;
+  std::unique_ptr<Loop> loop;  // last, so that its thread ends first
+};
+
+Result<EngineParts> load_engine_parts(EngineOptions options);
+
+// A fault of a model's chat template, with the way out.
+std::unexpected<Error> without_template(const std::string& model, Error fault);
+
+}  // namespace minke
