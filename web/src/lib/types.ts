@@ -126,9 +126,9 @@ export interface Model {
   error: string | null;
   file_bytes: number;
   memory_bytes: number;
-  parameters: number;
-  quantisation: string;
-  family: string;
+  parameters: number | null; // this and what follows: null where the file is not here
+  quantisation: string | null;
+  family: string | null;
   licence: string;
   description: string;
   context_tokens: number | null;
