@@ -4,7 +4,7 @@
 // Any thread. Handlers post what they want of the history to its worker, and answer from there.
 #pragma once
 
-#include <atomic>
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -47,6 +47,7 @@ class App {
   ~App();  // ends what runs, and keeps what it had
 
   const AppOptions& options() const { return options_; }
+  std::chrono::steady_clock::time_point begun() const { return begun_; }
   ChatService& chat() { return chat_; }
   ModelHost& models() { return models_; }
   HistoryWorker& history() { return *worker_; }
@@ -86,6 +87,7 @@ class App {
   void tell_message(const history::Message& message);
 
   const AppOptions options_;
+  const std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
   ChatService& chat_;
   ModelHost& models_;
   EventHub events_;
@@ -93,7 +95,6 @@ class App {
   std::unordered_map<std::string, std::shared_ptr<Generation>> generations_;  // by their id
   // On the worker: ends that could not be saved yet (a full disk).
   std::vector<std::pair<std::shared_ptr<Generation>, history::FinishedAnswer>> unsaved_;
-  bool is_saving_told_ = false;
   Repeats repeats_;                        // the worker's
   std::unique_ptr<HistoryWorker> worker_;  // last: its jobs use the rest
 };

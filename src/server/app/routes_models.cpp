@@ -118,9 +118,8 @@ void state(App& app, history::Store& store, const Call& call) {
 }
 
 void system(App& app, const Call& call) {
-  static const auto begun = std::chrono::steady_clock::now();
   const auto up = std::chrono::duration_cast<std::chrono::milliseconds>(
-      std::chrono::steady_clock::now() - begun);
+      std::chrono::steady_clock::now() - app.begun());
   const LoadSummary load = app.models().load_summary();
   const ServiceStats stats = app.chat().stats();
   const double speed = stats.answer_seconds > 0
