@@ -18,7 +18,6 @@
 namespace minke::server {
 namespace {
 
-constexpr size_t kMessagesMax = 10'000;
 constexpr size_t kPartsMax = 1000;
 constexpr size_t kToolsMax = 256;
 constexpr size_t kStopsMax = 16;

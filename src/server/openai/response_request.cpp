@@ -11,7 +11,6 @@ namespace minke::server {
 namespace {
 
 constexpr size_t kItemsMax = 10'000;
-constexpr size_t kPartsMax = 1000;
 constexpr size_t kToolsMax = 256;
 constexpr int64_t kTokensMax = int64_t{1} << 30;
 
