@@ -67,8 +67,11 @@ def run_file(path, room, only, counts, report):
         return
     for name, test in tests:
         try:
-            test(server)
-            counts["passed"] += 1
+            # A test of many checks gives each with what was wrong with it.
+            for check, why in test(server) or [(None, None)]:
+                counts["failed" if why else "passed"] += 1
+                if why:
+                    report(f"  FAILED   {path.stem}.{name}: {check}: {why}")
         except harness.Skip as why:
             counts["skipped"] += 1
             report(f"  skipped  {path.stem}.{name}: {why}")

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Runs every test of one build and prints the counts as its last line.
 
-    tools/run_tests.py BUILD_FOLDER [--fast] [--models DIR] [--rooms a,b] [--no-cli]
+    tools/run_tests.py BUILD_FOLDER [--fast] [--models DIR] [--rooms a,b] [--no-cli] [--no-server]
 
 Each room has one GoogleTest program, BUILD_FOLDER/bin/ROOM_tests; the command line has the text
-cases of tests/cli. A program that crashes, hangs or leaves no report counts as one failure. With
---fast, tests with "Slow" in their name are left out. Models are looked for in --models by the tests
-themselves ($MINKE_TEST_MODELS); what a test lacks it names, and it counts as skipped.
+cases of tests/cli, the server those of tests/server. A program that crashes, hangs or leaves no
+report counts as one failure. With --fast, tests with "Slow" in their name are left out. Models are
+looked for in --models by the tests themselves ($MINKE_TEST_MODELS); what a test lacks it names, and
+it counts as skipped.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import sys
 import time
 
 import run_cli_tests
+import run_server_tests
 
 PROGRAM_SECONDS_MAX = 2400
 
@@ -113,6 +115,7 @@ def main():
     parser.add_argument("--models", type=pathlib.Path)
     parser.add_argument("--rooms", help="only these, with commas")
     parser.add_argument("--no-cli", action="store_true")
+    parser.add_argument("--no-server", action="store_true")
     arguments = parser.parse_args()
     os.environ.pop("MINKE_TEST_MODELS", None)
     if arguments.models:
@@ -134,6 +137,14 @@ def main():
                                          run_cli_tests.all_cases())
         counts.add(*result)
         print("command line: {} passed, {} failed, {} skipped, {:.0f} s".format(
+            *result, time.monotonic() - started), flush=True)
+    if not arguments.no_server and (arguments.build / "minke").exists():
+        started = time.monotonic()
+        models = arguments.models.resolve() if arguments.models else None
+        result = run_server_tests.run_cases((arguments.build / "minke").resolve(), models,
+                                            arguments.fast)
+        counts.add(*result)
+        print("server: {} passed, {} failed, {} skipped, {:.0f} s".format(
             *result, time.monotonic() - started), flush=True)
     if counts.passed + counts.failed == 0:
         print("nothing ran")

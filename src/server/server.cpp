@@ -37,6 +37,7 @@ Routes all_routes(Services& services, const SystemSources& sources, App* app) {
   add(openai_embedding_routes(services));
   add(anthropic_routes(services));
   add(ollama_chat_routes(services));
+  add(ollama_embed_routes(services));
   add(ollama_model_routes(services));
   add(system_routes(sources));
   if (app != nullptr) add(app_routes(*app));

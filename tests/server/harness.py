@@ -2,7 +2,8 @@
 
 A test is a function `test_...(server)` in a file `cases/*.py`; what it is called and the server that
 it wants are in its file (SERVER = {...}, the keyword arguments of Server). An assertion that fails, or
-any exception, is a failure; raising Skip says why it was left out.
+any exception, is a failure; raising Skip says why it was left out. A test that is many may return them
+as (name, what was wrong or None).
 """
 
 import http.client
@@ -13,6 +14,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 
 SOURCE = pathlib.Path(__file__).resolve().parent.parent.parent
 TEMPLATE = SOURCE / "tests/server/thinking.jinja"
@@ -55,10 +57,11 @@ class Answer:
 class Server:
     """`minke serve` on a free port of this machine, in a folder of its own."""
 
-    def __init__(self, minke, models=(), template=None, options=(), needs_log=False, cache=None):
+    def __init__(self, minke, models=(), template=None, options=(), needs_log=False, cache=None,
+                 memory="1500MB"):
         self.folder = tempfile.TemporaryDirectory(prefix="minke-server-")
         command = [str(minke), "serve", *map(str, models), "--port", "0", "--threads", "2",
-                   "--memory", "1500MB", "--log", "json" if needs_log else "none", *options]
+                   "--memory", memory, "--no-disk-cache", "--log", "json" if needs_log else "none", *options]
         if template:
             command += ["--chat-template", str(template)]
         environment = {name: value for name, value in os.environ.items()
@@ -129,6 +132,14 @@ class Server:
 
 def equal(got, expected, what=""):
     assert got == expected, f"{what}: got {got!r}, expected {expected!r}"
+
+
+def wait_until_idle(server):
+    """Until nothing runs: what nobody wants any more must be gone within a moment."""
+    began = time.monotonic()
+    while server.running():
+        assert time.monotonic() - began < 5, "what nobody wants goes on"
+        time.sleep(0.02)
 
 
 def contains(text, part):

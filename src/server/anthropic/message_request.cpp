@@ -13,7 +13,6 @@ constexpr size_t kMessagesMax = 100'000;
 constexpr size_t kBlocksMax = 10'000;
 constexpr size_t kToolsMax = 1000;
 constexpr int64_t kTokensMax = int64_t{1} << 30;
-constexpr int64_t kThinkBudgetMin = 1024;  // as Anthropic's API has it
 
 std::unexpected<ApiError> refused(std::string message, std::string param) {
   return std::unexpected(bad_request(std::move(message), std::move(param)));
@@ -193,11 +192,6 @@ std::expected<void, ApiError> read_thinking(const Value& body, bool thinks, Samp
     const std::optional<int64_t> budget = maybe_integer(*thinking, "budget_tokens");
     if (!budget) {
       return refused("thinking.budget_tokens is missing: thinking that is enabled has a budget",
-                     "thinking.budget_tokens");
-    }
-    if (*budget < kThinkBudgetMin) {
-      return refused(fmt::format("thinking.budget_tokens must be at least {}, got {}",
-                                 kThinkBudgetMin, *budget),
                      "thinking.budget_tokens");
     }
     if (wish.tokens_max && *budget >= *wish.tokens_max) {

@@ -231,7 +231,7 @@ Routes anthropic_routes(Services& services) {
                    {.status = 200,
                     .description = "The answer as it comes",
                     .media_type = "text/event-stream",
-                    .shape = Shape::string()}},
+                    .shape = Shape::any()}},
        .handle = [&services](const std::shared_ptr<Call>& call) { answer(services, call); }},
       {.method = "POST",
        .path = "/v1/messages/count_tokens",

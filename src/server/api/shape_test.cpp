@@ -25,6 +25,16 @@ std::string fault_of(const char* json) {
   return fault ? fault->param + ": " + fault->message : "";
 }
 
+// Of several shapes, the fault of the one that goes furthest into the value is told.
+TEST(Shape, OfAlternativesTheFurthestFaultIsTold) {
+  const Shape shape = Shape::one_of(
+      {Shape::array(Shape::integer(0, 9), 9), Shape::array(Shape::string(), 9), Shape::string()});
+  const auto fault = check_shape(Value(Value::Array{Value("a"), Value(3)}), shape);
+  ASSERT_TRUE(fault);
+  EXPECT_EQ(fault->param, "[1]");
+  EXPECT_EQ(check_shape(Value(3), shape)->message, "the body must be an array or a string, got 3");
+}
+
 TEST(Shape, TakesWhatFits) {
   EXPECT_EQ(fault_of(R"({"messages": [{"content": "x"}], "temperature": 2, "n": 8.0})"), "");
   EXPECT_EQ(fault_of(R"({"messages": [{"content": "x"}], "unknown": [1]})"), "");

@@ -16,6 +16,7 @@
 namespace minke::server {
 
 Routes ollama_chat_routes(Services& services);
+Routes ollama_embed_routes(Services& services);
 Routes ollama_model_routes(Services& services);
 Route ollama_pull_route(Services& services);
 

@@ -310,7 +310,7 @@ Routes openai_chat_routes(Services& services) {
                   {.status = 200,
                    .description = "The answer as it comes",
                    .media_type = "text/event-stream",
-                   .shape = Shape::string()}},
+                   .shape = Shape::any()}},
       .handle = [&services](const std::shared_ptr<Call>& call) { handle(services, call); },
   }};
 }

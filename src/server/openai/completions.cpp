@@ -408,7 +408,7 @@ Routes openai_completion_routes(Services& services) {
                   {.status = 200,
                    .description = "The answers as they come",
                    .media_type = "text/event-stream",
-                   .shape = Shape::string()}},
+                   .shape = Shape::any()}},
       .handle =
           [&services](const std::shared_ptr<Call>& call) {
             std::expected<CompletionAsk, ApiError> asked = read_request(*call);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "server/openai/responses.h"
@@ -25,11 +26,18 @@ std::unexpected<ApiError> refused(std::string message, std::string param) {
 // items it comes.
 class InputReader {
  public:
-  InputReader(std::vector<ChatTurn> before, std::vector<std::string>& passed_over)
-      : turns_(std::move(before)), passed_over_(passed_over), first_(turns_.size()) {}
+  using FindItem = std::function<std::optional<Value>(const std::string& id)>;
+  InputReader(std::vector<ChatTurn> before, std::vector<std::string>& passed_over,
+              FindItem find_item)
+      : turns_(std::move(before)),
+        passed_over_(passed_over),
+        find_item_(std::move(find_item)),
+        first_(turns_.size()) {}
 
   std::expected<void, ApiError> read(const Value& item, const std::string& path) {
-    const std::string type = text_member(item, "type", "message");
+    const bool has_role = member(item, "role") != nullptr;
+    const std::string type = text_member(item, "type", has_role ? "message" : "item_reference");
+    if (type == "item_reference") return read_reference(item, path);
     if (type == "message") return read_message(item, path);
     if (type == "reasoning") return read_reasoning(item);
     if (type == "function_call") return read_call(item, text_or_json(item, "arguments"), path);
@@ -39,12 +47,6 @@ class InputReader {
     }
     if (type == "function_call_output" || type == "custom_tool_call_output") {
       return read_output(item, path);
-    }
-    if (type == "item_reference") {
-      return refused(path +
-                         " refers to an item by its id, which is not supported: send the item, "
-                         "or go on from a response with previous_response_id",
-                     path);
     }
     passed_over_.push_back("item " + type);
     return {};
@@ -74,6 +76,18 @@ class InputReader {
           here);
     }
     return read_content(value, here);
+  }
+
+  // Clients that have their responses kept send the ids of what they were given.
+  std::expected<void, ApiError> read_reference(const Value& item, const std::string& path) {
+    const std::string id = text_member(item, "id");
+    const std::optional<Value> found = find_item_(id);
+    if (found) return read(*found, path);
+    return refused(fmt::format("{}: there is no item with the id '{}': its response was not kept "
+                               "(store), has made room for later ones, or is of before the "
+                               "server's start. Send the item itself",
+                               path, id),
+                   path);
   }
 
   std::expected<void, ApiError> read_message(const Value& item, const std::string& path) {
@@ -140,6 +154,7 @@ class InputReader {
 
   std::vector<ChatTurn> turns_;
   std::vector<std::string>& passed_over_;
+  const FindItem find_item_;
   const size_t first_;     // of the request's own
   std::string reasoning_;  // of the assistant's next turn
 };
@@ -327,7 +342,9 @@ std::expected<ResponseAsk, ApiError> read_response_request(const Call& call, Res
     }
     before = std::move(previous->turns);
   }
-  InputReader reader(std::move(before), out.passed_over);
+  InputReader reader(std::move(before), out.passed_over, [&](const std::string& item_id) {
+    return table.find_item(item_id, call.key);
+  });
   const Value& input = *body.find("input");
   if (const std::string* text = input.as_string()) {
     out.input.emplace_back(

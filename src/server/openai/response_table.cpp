@@ -1,3 +1,4 @@
+#include <iterator>
 #include <utility>
 
 #include "server/openai/responses.h"
@@ -17,6 +18,12 @@ size_t bytes_of(const ResponseTable::Kept& kept) {
   return bytes;
 }
 
+const Value::Array& output_of(const ResponseTable::Kept& kept) {
+  static const Value::Array kNone;
+  const Value* output = kept.response.find("output");
+  return output == nullptr ? kNone : *output->as_array();
+}
+
 }  // namespace
 
 void ResponseTable::keep(const std::string& id, Kept kept) {
@@ -30,9 +37,7 @@ void ResponseTable::update(const std::string& id, Kept kept) {
   const std::lock_guard lock(mutex_);
   const auto known = by_id_.find(id);
   if (known == by_id_.end()) return;
-  bytes_ -= known->second->bytes;
-  entries_.erase(known->second);
-  by_id_.erase(known);
+  drop(known->second);
   insert(id, bytes, std::move(kept));
 }
 
@@ -40,12 +45,18 @@ void ResponseTable::insert(const std::string& id, size_t bytes, Kept kept) {
   if (bytes > bytes_max_) return;
   entries_.push_front({.id = id, .bytes = bytes, .kept = std::move(kept)});
   by_id_[id] = entries_.begin();
-  bytes_ += bytes;
-  while (entries_.size() > count_max_ || bytes_ > bytes_max_) {
-    bytes_ -= entries_.back().bytes;
-    by_id_.erase(entries_.back().id);
-    entries_.pop_back();
+  for (const Value& item : output_of(entries_.front().kept)) {
+    by_item_[text_member(item, "id")] = entries_.begin();
   }
+  bytes_ += bytes;
+  while (entries_.size() > count_max_ || bytes_ > bytes_max_) drop(std::prev(entries_.end()));
+}
+
+void ResponseTable::drop(Place place) {
+  for (const Value& item : output_of(place->kept)) by_item_.erase(text_member(item, "id"));
+  bytes_ -= place->bytes;
+  by_id_.erase(place->id);
+  entries_.erase(place);
 }
 
 void ResponseTable::set_asking(const std::string& id, const std::weak_ptr<Asking>& asking) {
@@ -64,13 +75,21 @@ std::optional<ResponseTable::Kept> ResponseTable::find(const std::string& id,
   return known->second->kept;
 }
 
+std::optional<Value> ResponseTable::find_item(const std::string& id, const std::string& key) {
+  const std::lock_guard lock(mutex_);
+  const auto known = by_item_.find(id);
+  if (known == by_item_.end() || known->second->kept.key != key) return std::nullopt;
+  for (const Value& item : output_of(known->second->kept)) {
+    if (text_member(item, "id") == id) return item;
+  }
+  return std::nullopt;
+}
+
 bool ResponseTable::remove(const std::string& id, const std::string& key) {
   const std::lock_guard lock(mutex_);
   const auto known = by_id_.find(id);
   if (known == by_id_.end() || known->second->kept.key != key) return false;
-  bytes_ -= known->second->bytes;
-  entries_.erase(known->second);
-  by_id_.erase(known);
+  drop(known->second);
   return true;
 }
 

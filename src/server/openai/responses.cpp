@@ -48,7 +48,7 @@ Route create_route(Services& services, const Table& table) {
                       {.status = 200,
                        .description = "The answer as it comes",
                        .media_type = "text/event-stream",
-                       .shape = Shape::string()}},
+                       .shape = Shape::any()}},
           .handle = [&services, table](const std::shared_ptr<Call>& call) {
             handle(services, table, call);
           }};

@@ -39,6 +39,8 @@ class ResponseTable {
   void update(const std::string& id, Kept kept);
   void set_asking(const std::string& id, const std::weak_ptr<Asking>& asking);
   std::optional<Kept> find(const std::string& id, const std::string& key);
+  // An item of an answer that is kept, by the item's id.
+  std::optional<Value> find_item(const std::string& id, const std::string& key);
   // False: there is none, or it is another client's; find() has none then.
   bool remove(const std::string& id, const std::string& key);
 
@@ -48,11 +50,14 @@ class ResponseTable {
     size_t bytes = 0;
     Kept kept;
   };
-  void insert(const std::string& id, size_t bytes, Kept kept);  // mutex_ is held
+  using Place = std::list<Entry>::iterator;
+  void insert(const std::string& id, size_t bytes, Kept kept);  // mutex_ is held, in both
+  void drop(Place place);
+
   const size_t count_max_, bytes_max_;
   std::mutex mutex_;
   std::list<Entry> entries_;  // latest first
-  std::unordered_map<std::string, std::list<Entry>::iterator> by_id_;
+  std::unordered_map<std::string, Place> by_id_, by_item_;
   size_t bytes_ = 0;
 };
 

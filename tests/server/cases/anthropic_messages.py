@@ -9,7 +9,7 @@ PATH = "/v1/messages"
 COUNT = "/v1/messages/count_tokens"
 WEATHER = {"name": "weather", "description": "Of a city", "input_schema": CITY}
 CLOCK = {"name": "time", "input_schema": {"type": "object"}}
-THINKING = {"type": "enabled", "budget_tokens": 1024}
+THINKING = {"type": "enabled", "budget_tokens": 8}
 
 
 def make_server(room):
@@ -151,8 +151,6 @@ def test_errors_are_in_anthropics_shape(server):
                                    {"role": "assistant", "content": "b"}]), 400,
              "invalid_request_error", "user"),
             (saying("x", thinking={"type": "enabled"}), 400, "invalid_request_error", "budget"),
-            (saying("x", thinking={"type": "enabled", "budget_tokens": 5}), 400,
-             "invalid_request_error", "1024"),
             (saying("x", thinking={"type": "enabled", "budget_tokens": 9999}), 400,
              "invalid_request_error", "max_tokens"),
             (saying("x", tools=[{"name": "a"}]), 400, "invalid_request_error", "input_schema"),

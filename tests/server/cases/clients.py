@@ -1,10 +1,9 @@
 """Where servers trip real clients: OpenAI's chat completions, and what holds for every dialect."""
 
 import json
-import time
 
 import harness
-from harness import CALL_TEXT, CITY, TWO_CALLS_TEXT, contains, equal, forced
+from harness import CALL_TEXT, CITY, TWO_CALLS_TEXT, contains, equal, forced, wait_until_idle
 
 PATH = "/v1/chat/completions"
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": CITY}},
@@ -142,7 +141,4 @@ def test_a_client_that_goes_frees_its_slot(server):
         assert answer.read(20), path
         answer.close()
         connection.close()
-        began = time.monotonic()
-        while server.running():
-            assert time.monotonic() - began < 5, f"{path}: the slot is not free"
-            time.sleep(0.02)
+        wait_until_idle(server)

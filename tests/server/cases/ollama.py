@@ -218,6 +218,24 @@ def test_a_model_is_deleted_by_its_whole_name_and_a_file_of_ones_own_never(serve
     contains(answer.json()["error"], "file of yours")
 
 
+def test_embeddings_are_vectors_of_length_one(server):
+    body = {"model": "tiny-qwen2", "input": ["Hi", "word " * 20]}
+    answer = server.good("/api/embed", body)
+    assert len(answer["embeddings"]) == 2 and answer["prompt_eval_count"] > 20, answer
+    for vector in answer["embeddings"]:
+        assert abs(sum(x * x for x in vector) - 1) < 1e-3
+    one = server.good("/api/embeddings", {"model": "tiny-qwen2", "prompt": "Hi"})
+    equal(one["embedding"], answer["embeddings"][0])
+    equal(server.good("/api/embed", body | {"input": "Hi"})["embeddings"], answer["embeddings"][:1])
+    for wrong in ({"input": []}, {"input": [3]}, {}):
+        equal(server.post("/api/embed", {"model": "tiny-qwen2"} | wrong).status, 400)
+    equal(server.post("/api/embed", {"model": "tiny-qwen2", "input": "word " * 3000}).status, 400)
+
+
+def test_head_of_the_root_says_that_somebody_is_there(server):
+    equal(server.ask("HEAD", "/").status, 200)
+
+
 def test_logprobs_come_with_their_pieces(server):
     lines = server.post("/api/chat", saying("Yes", logprobs=True, top_logprobs=2)).lines()
     logprobs = [one for line in lines for one in line.get("logprobs", [])]

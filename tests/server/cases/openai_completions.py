@@ -1,6 +1,6 @@
 """POST /v1/completions, OpenAI's older API."""
 
-from harness import contains, equal
+from harness import contains, equal, wait_until_idle
 
 PATH = "/v1/completions"
 
@@ -126,4 +126,4 @@ def test_one_prompt_of_several_that_cannot_be_answered_is_the_end_of_all(server)
             equal(answer.status, 400)
         else:
             contains(answer.body.decode(), '"error"')
-    equal(server.running(), 0)
+    wait_until_idle(server)

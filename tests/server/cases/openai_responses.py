@@ -136,6 +136,22 @@ def test_a_round_trip_of_a_tool_is_found_in_the_cache(server):
         first["usage"]["input_tokens"] - 10, second["usage"]
 
 
+def test_items_may_be_named_by_their_ids(server):
+    """The `ai` package does so with whatever was kept."""
+    first = server.good(PATH, saying(CALL_TEXT, tools=[WEATHER]))
+    references = [{"type": "item_reference", "id": item["id"]} for item in first["output"]]
+    output = {"type": "function_call_output", "call_id": first["output"][-1]["call_id"],
+              "output": "12 degrees"}
+    user = {"role": "user", "content": "Hi"}
+    by_id = server.good(PATH, saying("Mild.", tools=[WEATHER], input=[user, *references, output]))
+    whole = server.good(PATH, saying("Mild.", tools=[WEATHER],
+                                     input=[user, *first["output"], output]))
+    equal(by_id["usage"]["input_tokens"], whole["usage"]["input_tokens"])
+    server.ask("DELETE", f"{PATH}/{first['id']}")
+    gone = server.post(PATH, saying("Mild.", tools=[WEATHER], input=[user, *references, output]))
+    equal((gone.status, gone.json()["error"]["param"]), (400, "input[1]"))
+
+
 def test_custom_tools_carry_text(server):
     text = '<tool_call>\n{"name": "patch", "arguments": {"input": "*** Begin\\nx"}}\n</tool_call>'
     events = server.post(PATH, saying(text, tools=[{"type": "custom", "name": "patch"}],

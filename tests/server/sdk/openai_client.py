@@ -157,6 +157,13 @@ def completion_and_models():
 
 
 @check
+def embeddings_as_numbers():
+    answer = client.embeddings.create(model=MODEL, input=["One", "Two"])
+    assert len(answer.data) == 2 and answer.usage.prompt_tokens > 0
+    assert abs(sum(x * x for x in answer.data[1].embedding) - 1) < 1e-3
+
+
+@check
 def errors_have_their_class_and_param():
     for error, call in (
             (openai.BadRequestError, lambda: client.chat.completions.create(

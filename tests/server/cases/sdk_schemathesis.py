@@ -1,0 +1,30 @@
+"""schemathesis makes requests from /openapi.json and holds the answers to it: no fault of the server's,
+no answer that its description does not have."""
+
+import subprocess
+
+import harness
+
+PROGRAM = harness.SOURCE / "build/sdk-venv/bin/st"
+CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+EXAMPLES_MAX = 5
+SECONDS_MAX = 400
+
+
+def make_server(room):
+    if not PROGRAM.exists():
+        raise harness.Skip("schemathesis is not here (tools/fetch_sdk_clients.sh)")
+    # A small context: an answer that nothing ends ends there.
+    return room.server(models=[room.tiny()], template=harness.TEMPLATE, options=["--ctx", "256"])
+
+
+def test_answers_match_their_descriptions(server):
+    done = subprocess.run(
+        [PROGRAM, "--no-color", "run", server.url + "/openapi.json", "--checks", CHECKS,
+         "--max-examples", str(EXAMPLES_MAX), "--phases", "examples,fuzzing",
+         "--exclude-path", "/api/pull", "--seed", "1", "--generation-database", "none",
+         "--request-timeout", "30", "--max-time", "120", "--warnings", "off", "--no-shrink"],
+        capture_output=True, text=True, timeout=SECONDS_MAX, check=False,
+        cwd=server.folder.name)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-1000:]
+    assert server.get("/health").status == 200
