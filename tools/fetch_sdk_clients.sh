@@ -1,8 +1,8 @@
 #!/bin/bash
-# fetch_sdk_clients.sh [python|npm]: fetches the clients that the server is tested with, of the exact
-# versions below and of tests/server/sdk/package-lock.json, into build/sdk-venv and build/sdk-npm. What
-# is here already is left as it is. What cannot be fetched is named, and the exit status then is 1; where
-# there is no npm, its clients are named and left out.
+# fetch_sdk_clients.sh [python|npm]: fetches the clients that the server is tested with, of the
+# versions below and of tests/server/sdk/package-lock.json, into build/sdk-venv and build/sdk-npm.
+# What is here already is left as it is. What cannot be fetched is named, and the exit status then
+# is 1; where there is no npm, its clients are named and left out.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 
@@ -34,7 +34,8 @@ fetch_python() {
 
 fetch_npm() {
   local folder=build/sdk-npm source=tests/server/sdk
-  if cmp -s "$source/package-lock.json" "$folder/package-lock.json" && [[ -f $folder/.complete ]]; then
+  if [[ -f $folder/.complete ]] &&
+    cmp -s "$source/package-lock.json" "$folder/package-lock.json"; then
     return
   fi
   if ! command -v npm >/dev/null; then
@@ -45,7 +46,7 @@ fetch_npm() {
   mkdir -p "$folder"
   cp "$source/package.json" "$source/package-lock.json" "$folder"
   echo "Fetching the npm clients (140 MB) ..." >&2
-  # Their scripts are not run; what they say about the version of Node is seen to by the optional one.
+  # Their scripts are not run. They want a newer Node than many have, which comes with them.
   if (cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund --silent >&2); then
     touch "$folder/.complete"
   else

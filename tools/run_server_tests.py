@@ -3,9 +3,9 @@
 
     tools/run_server_tests.py MINKE [--models DIR] [--fast] [--only WORD]
 
-Most run on tiny models of random weights, which `minke synth` makes here. Files named sdk_*.py run the
-unmodified clients of build/sdk-venv and build/sdk-npm (tools/fetch_sdk_clients.sh); what is missing is
-named, and its tests count as skipped. With --fast those are left out.
+Most run on tiny models of random weights, which `minke synth` makes here. Files named sdk_*.py run
+the unmodified clients of build/sdk-venv and build/sdk-npm (tools/fetch_sdk_clients.sh); what is
+missing is named, and its tests count as skipped. With --fast those are left out.
 """
 
 import argparse
@@ -14,17 +14,18 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 
 SOURCE = pathlib.Path(__file__).resolve().parent.parent
+SECONDS_WORTH_A_LINE = 20
 sys.path.insert(0, str(SOURCE / "tests/server"))
 
 import harness  # noqa: E402
 
 
 class Room:
-    """What test files may ask for: the program, models, and servers, which are shared by all tests of
-    one file."""
+    """What test files may ask for: the program, models, and servers."""
 
     def __init__(self, minke, models, folder):
         self.minke, self.models, self.folder = minke, models, pathlib.Path(folder)
@@ -66,6 +67,7 @@ def run_file(path, room, only, counts, report):
         report(f"  skipped  {path.stem}: {why}")
         return
     for name, test in tests:
+        began = time.monotonic()
         try:
             # A test of many checks gives each with what was wrong with it.
             for check, why in test(server) or [(None, None)]:
@@ -79,6 +81,8 @@ def run_file(path, room, only, counts, report):
             counts["failed"] += 1
             text = "".join("    " + line + "\n" for line in traceback.format_exc().splitlines()[3:])
             report(f"  FAILED   {path.stem}.{name}:\n{text}".rstrip())
+        if time.monotonic() - began > SECONDS_WORTH_A_LINE:
+            report(f"  {path.stem}.{name} took {time.monotonic() - began:.0f} s")
     status = server.close()
     if status != 0:
         counts["failed"] += 1

@@ -3,12 +3,13 @@
 
     tests/server/agents.py MINKE MODEL [codex] [opencode] [--free] [--agents FOLDER]
 
-FOLDER is where `npm install @openai/codex opencode-ai` was run (build/agents). The task is to write a
-file. The agents are unmodified, and know nothing but the server's address; what the model writes is
-forced, step by step, by a proxy of ours that adds a response format to their requests, so that every
-model can do it and the whole way there and back is tested: prompt, tools, calls, their results, the
-end. With --free the model is left alone, which only a good one stands. Run by name: the agents are
-large, and so are their prompts (some 10,000 tokens). Prints the counts as its last line.
+FOLDER is where `npm install @openai/codex opencode-ai` was run (build/agents). The task is to write
+a file. The agents are unmodified, and know nothing but the server's address; what the model writes
+is forced, step by step, by a proxy of ours that adds a response format to their requests, so that
+every model can do it and the whole way there and back is tested: prompt, tools, calls, their
+results, the end. With --free the model is left alone, which only a good one stands. Run by name:
+the agents are large, and so are their prompts (some 10,000 tokens). Prints the counts as its last
+line.
 """
 
 import argparse
@@ -30,7 +31,7 @@ SECONDS_MAX = 900
 
 
 class Script:
-    """What the model writes: a call of the agent's own tool that runs a command, then a sentence."""
+    """What the model writes: a call of the agent's tool that runs a command, then a sentence."""
 
     def __init__(self, tool, arguments):
         call = json.dumps({"name": tool, "arguments": arguments})

@@ -1,9 +1,9 @@
 """A server of one test, and what tests say to it. Standard library alone.
 
-A test is a function `test_...(server)` in a file `cases/*.py`; what it is called and the server that
-it wants are in its file (SERVER = {...}, the keyword arguments of Server). An assertion that fails, or
-any exception, is a failure; raising Skip says why it was left out. A test that is many may return them
-as (name, what was wrong or None).
+A test is a function `test_...(server)` in a file `cases/*.py`, whose make_server(room) starts the
+server that all of the file share. An assertion that fails, or any exception, is a failure; raising
+Skip says why a test was left out. A test that is many may return them as (name, what was wrong or
+None).
 """
 
 import http.client
@@ -61,7 +61,8 @@ class Server:
                  memory="1500MB"):
         self.folder = tempfile.TemporaryDirectory(prefix="minke-server-")
         command = [str(minke), "serve", *map(str, models), "--port", "0", "--threads", "2",
-                   "--memory", memory, "--no-disk-cache", "--log", "json" if needs_log else "none", *options]
+                   "--memory", memory, "--no-disk-cache",
+                   "--log", "json" if needs_log else "none", *options]
         if template:
             command += ["--chat-template", str(template)]
         environment = {name: value for name, value in os.environ.items()
@@ -103,7 +104,8 @@ class Server:
         all_headers = {"Content-Type": "application/json"} if body is not None else {}
         connection.request(method, path, data, all_headers | (headers or {}))
         answer = connection.getresponse()
-        result = Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+        fields = {name.lower(): value for name, value in answer.getheaders()}
+        result = Answer(answer.status, fields, answer.read())
         connection.close()
         return result
 
@@ -148,9 +150,11 @@ def contains(text, part):
 
 def forced(text):
     """A response format that leaves a model of random weights nothing but this text to write."""
-    return {"type": "regex", "regex": "".join("\\" + c if c in r"\.^$|?*+()[]{}" else c for c in text)}
+    special = r"\.^$|?*+()[]{}"
+    return {"type": "regex", "regex": "".join("\\" + c if c in special else c for c in text)}
 
 
-CALL_TEXT = 'Looking. <tool_call>\n{"name": "weather", "arguments": {"city": "Paris"}}\n</tool_call>'
+CALL_TEXT = ('Looking. <tool_call>\n{"name": "weather", "arguments": {"city": "Paris"}}\n'
+             '</tool_call>')
 TWO_CALLS_TEXT = CALL_TEXT + '\n<tool_call>\n{"name": "time", "arguments": {}}\n</tool_call>'
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}

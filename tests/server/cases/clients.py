@@ -133,7 +133,8 @@ def test_a_client_that_goes_frees_its_slot(server):
                 "format": long["response_format"]}, "think": False}),
             ("/v1/completions", {"prompt": "a", "max_tokens": 1900, "temperature": 2}),
             ("/v1/messages", {"model": "tiny-qwen2", "max_tokens": 1900, "output_config": {
-                "format": long["response_format"]}, "messages": [{"role": "user", "content": "a"}]}),
+                "format": long["response_format"]},
+                "messages": [{"role": "user", "content": "a"}]}),
             ("/api/chat", {"model": "tiny-qwen2", "think": False, "format":
                            long["response_format"],
                            "messages": [{"role": "user", "content": "a"}]})):

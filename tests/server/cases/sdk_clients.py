@@ -1,5 +1,5 @@
-"""The unmodified clients of PyPI and npm (tools/fetch_sdk_clients.sh), against smollm2:135m where it is
-here, else against random weights. Every check of their scripts counts as a test."""
+"""The unmodified clients of PyPI and npm (tools/fetch_sdk_clients.sh), against smollm2:135m
+where it is here, else against random weights. Every check of their scripts counts as a test."""
 
 import os
 import pathlib
@@ -47,7 +47,8 @@ def run(server, command, **environment):
             name, why = line[7:].split(": ", 1)
             results.append((name, why))
     if not results or (done.returncode != 0 and not any(why for _, why in results)):
-        raise AssertionError(f"ended with {done.returncode}: {done.stdout[-500:]}{done.stderr[-2000:]}")
+        raise AssertionError(f"ended with {done.returncode}: {done.stdout[-500:]}"
+                             f"{done.stderr[-2000:]}")
     return results
 
 

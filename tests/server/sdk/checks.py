@@ -9,7 +9,8 @@ import urllib.request
 CHECKS = []
 URL, MODEL = sys.argv[1], sys.argv[2]
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-CALL_TEXT = 'Looking. <tool_call>\n{"name": "weather", "arguments": {"city": "Paris"}}\n</tool_call>'
+CALL_TEXT = ('Looking. <tool_call>\n{"name": "weather", "arguments": {"city": "Paris"}}\n'
+             '</tool_call>')
 
 
 def check(function):
@@ -19,7 +20,8 @@ def check(function):
 
 def forced(text):
     """A response format that leaves the model nothing but this text to write."""
-    return {"type": "regex", "regex": "".join("\\" + c if c in r"\.^$|?*+()[]{}" else c for c in text)}
+    special = r"\.^$|?*+()[]{}"
+    return {"type": "regex", "regex": "".join("\\" + c if c in special else c for c in text)}
 
 
 def wait_until_idle():

@@ -10,7 +10,9 @@ import {
 
 const client = new Ollama({ host: URL_OF_SERVER });
 const messages = [{ role: 'user', content: 'Hi' }];
-const tools = [{ type: 'function', function: { name: 'weather', description: '', parameters: CITY } }];
+const tools = [
+  { type: 'function', function: { name: 'weather', description: '', parameters: CITY } },
+];
 const saying = (text, more = {}) => ({
   model: MODEL, messages, think: false, format: forced(text), ...more,
 });
@@ -35,13 +37,16 @@ check('tools_round_trip', async () => {
   const answer = await client.chat(saying(CALL_TEXT, { tools }));
   assert.deepEqual(answer.message.tool_calls[0].function.arguments, { city: 'Paris' });
   const again = await client.chat(saying('Mild.', {
-    tools, messages: [...messages, answer.message, { role: 'tool', tool_name: 'weather', content: '12' }],
+    tools,
+    messages: [...messages, answer.message, { role: 'tool', tool_name: 'weather', content: '12' }],
   }));
   assert.equal(again.message.content, 'Mild.');
 });
 
 check('generate_and_a_schema', async () => {
-  const answer = await client.generate({ model: MODEL, prompt: 'Hi', think: false, format: OK_SCHEMA });
+  const answer = await client.generate({
+    model: MODEL, prompt: 'Hi', think: false, format: OK_SCHEMA,
+  });
   assert.equal(typeof JSON.parse(answer.response).ok, 'boolean');
 });
 

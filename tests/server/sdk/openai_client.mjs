@@ -70,7 +70,9 @@ check('chat_runs_tools_itself', async () => {
 check('chat_json_schema', async () => {
   const answer = await client.chat.completions.parse({
     model: MODEL, messages, ...short,
-    response_format: { type: 'json_schema', json_schema: { name: 'x', strict: true, schema: OK_SCHEMA } },
+    response_format: {
+      type: 'json_schema', json_schema: { name: 'x', strict: true, schema: OK_SCHEMA },
+    },
   });
   assert.equal(typeof JSON.parse(answer.choices[0].message.content).ok, 'boolean');
 });
@@ -119,7 +121,9 @@ check('embeddings', async () => {
 
 check('errors_have_their_status_and_param', async () => {
   await rejects(client.chat.completions.create({ model: MODEL, messages, temperature: 9 }), 400,
-    (error) => assert.deepEqual([error.param, error.type], ['temperature', 'invalid_request_error']));
+    (error) => {
+      assert.deepEqual([error.param, error.type], ['temperature', 'invalid_request_error']);
+    });
   await rejects(client.responses.create({ model: 'none-such', input: 'x' }), 404,
     (error) => assert.equal(error.code, 'model_not_found'));
 });
