@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "cli/command.h"
+#include "cli/json_text.h"
 #include "cli/model_flags.h"
 #include "cli/prompt.h"
 #include "cli/text_util.h"
@@ -115,6 +116,7 @@ class Serve : public Command {
         ->size("--disk-cache", "Size of those files on the disk at most, a model",
                {uint64_t{1} << 20, uint64_t{1} << 50}, &disk_cache_)
         .default_text = "4G";
+    options->flag("--json", "Print the address as JSON, once it is listened on", &json_);
     options->choice("--log", "Form of the log on stderr", {"text", "json", "none"}, &log_)
         .default_text = "text";
     engine_.declare(options);
@@ -256,6 +258,7 @@ class Serve : public Command {
   std::vector<std::string> host_names_, origins_;
   std::optional<uint64_t> disk_cache_;
   bool no_disk_cache_ = false;
+  bool json_ = false;
   EngineFlags engine_;
 };
 

@@ -41,7 +41,9 @@ std::optional<std::chrono::seconds> read_keep_alive(const Value& value) {
   if (rest.starts_with('-') || rest.starts_with('+')) rest.remove_prefix(1);
   double total = 0;
   bool has_bare = false;
-  while (!rest.empty()) {
+  for (bool is_first = true; !rest.empty(); is_first = false) {
+    // A second sign is none.
+    if (std::isdigit(static_cast<unsigned char>(rest[0])) == 0) return std::nullopt;
     double number = 0;
     const auto [end, error] =
         std::from_chars(rest.data(), rest.data() + rest.size(), number, std::chars_format::fixed);
@@ -54,6 +56,7 @@ std::optional<std::chrono::seconds> read_keep_alive(const Value& value) {
     const std::string_view name = rest.substr(0, letters);
     rest.remove_prefix(letters);
     has_bare = name.empty();
+    if (has_bare && !is_first) return std::nullopt;
     const Unit* found = nullptr;
     for (const Unit& unit : kUnits) {
       if (unit.name == name) found = &unit;
