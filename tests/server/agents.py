@@ -105,8 +105,8 @@ def codex(folder, home, url, model):
 
 
 def opencode(folder, home, url, model):
-    config = {"$schema": "https://opencode.ai/config.json", "model": f"minke/{model}",
-              "small_model": f"minke/{model}", "autoupdate": False, "share": "disabled",
+    config = {"model": f"minke/{model}", "small_model": f"minke/{model}",
+              "autoupdate": False, "share": "disabled",
               "permission": {"bash": "allow", "edit": "allow"},
               "provider": {"minke": {"npm": "@ai-sdk/openai-compatible", "name": "minke",
                                      "options": {"baseURL": f"{url}/v1", "apiKey": "none"},

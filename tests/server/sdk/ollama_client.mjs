@@ -25,7 +25,7 @@ check('chat_whole', async () => {
 check('chat_stream_with_thinking', async () => {
   let thought = '', last = null;
   for await (const part of await client.chat(saying('It rains.', {
-    think: true, stream: true, options: { num_predict: 1500 },
+    think: true, stream: true, options: { num_predict: 40 },
   }))) {
     thought += part.message.thinking ?? '';
     last = part;

@@ -21,7 +21,7 @@ def chat_whole():
 @check
 def chat_stream_with_thinking():
     parts = list(client.chat(MODEL, HI, format=forced("It rains."), think=True, stream=True,
-                             options={"num_predict": 1500}))
+                             options={"num_predict": 40}))
     assert "".join(part.message.thinking or "" for part in parts)
     assert parts[-1].done and not any(part.done for part in parts[:-1])
 
