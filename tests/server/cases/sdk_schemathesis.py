@@ -24,7 +24,7 @@ def test_answers_match_their_descriptions(server):
         [PROGRAM, "--no-color", "run", server.url + "/openapi.json", "--checks", ",".join(CHECKS),
          "--max-examples", str(EXAMPLES_MAX), "--phases", "examples,fuzzing",
          "--exclude-path", "/api/pull", "--seed", "1", "--generation-database", "none",
-         "--request-timeout", "30", "--max-time", "120", "--warnings", "off", "--no-shrink"],
+         "--request-timeout", "30", "--max-time", "60", "--warnings", "off", "--no-shrink"],
         capture_output=True, text=True, timeout=SECONDS_MAX, check=False,
         cwd=server.folder.name)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-1000:]
