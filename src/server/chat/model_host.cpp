@@ -482,6 +482,20 @@ void ModelHost::work(const std::stop_token& stop) {
   }
 }
 
+// The model is to be destroyed by the caller, without the lock. mutex_ is held.
+std::unique_ptr<LoadedModel> ModelHost::take_out(Entry& entry) {
+  CHECK_EQ(entry.leases, 0);
+  entry.unload_wanted = false;
+  entry.memory = {};
+  entry.state = ModelState::kPresent;
+  if (!entry.waiters.empty()) {
+    // Somebody has asked for it since it was to go: it comes back.
+    entry.state = ModelState::kLoading;
+    to_load_.push_back(entry.name);
+  }
+  return std::move(entry.model);
+}
+
 void ModelHost::unload_idle() {
   std::vector<std::unique_ptr<LoadedModel>> going;
   std::vector<std::string> names;
@@ -493,11 +507,8 @@ void ModelHost::unload_idle() {
       const bool is_old =
           entry->idle_time.count() >= 0 && now - entry->last_used > entry->idle_time;
       if (!entry->unload_wanted && !is_old) continue;
-      going.push_back(std::move(entry->model));
+      going.push_back(take_out(*entry));
       names.push_back(name);
-      entry->unload_wanted = false;
-      entry->state = entry->waiters.empty() ? ModelState::kPresent : ModelState::kLoading;
-      entry->memory = {};
     }
   }
   going.clear();
@@ -538,10 +549,7 @@ bool ModelHost::make_room(uint64_t bytes, const std::string& but) {
       }
       if (oldest == nullptr) return false;
       name = oldest->name;
-      going = std::move(oldest->model);
-      oldest->unload_wanted = false;
-      oldest->state = ModelState::kPresent;
-      oldest->memory = {};
+      going = take_out(*oldest);
     }
     going.reset();
     changed(name);
@@ -615,6 +623,7 @@ void ModelHost::load(const std::string& name) {
   {
     const std::lock_guard lock(mutex_);
     const Entry* entry = find(name);
+    // One that is to go and is still being used is loaded when it has gone (unload_idle).
     if (entry == nullptr || entry->model) return;
     path = entry->path;
   }

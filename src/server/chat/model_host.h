@@ -177,6 +177,7 @@ class ModelHost {
   std::expected<std::unique_ptr<LoadedModel>, ApiError> load_engine(const std::string& name,
                                                                     const std::string& path);
   bool make_room(uint64_t bytes, const std::string& but);
+  std::unique_ptr<LoadedModel> take_out(Entry& entry);
   void unload_idle();
   void save_timelines();
   // `is_use`: it counts as one of those after which the model stays for a while.

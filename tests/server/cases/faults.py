@@ -24,9 +24,15 @@ class Faults:
     def __init__(self, room):
         self.room = room
         self.log = []
+        self.started = []
         self.folder = tempfile.TemporaryDirectory(prefix="minke-faults-")
 
     def close(self):
+        # What a failed test has left behind.
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
         self.folder.cleanup()
         return 0
 
@@ -39,6 +45,7 @@ class Faults:
             [str(self.room.minke), "serve", str(model), "--port", "0", "--log", "none",
              "--memory", "600MB"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+        self.started.append(started.process)
         line = started.process.stdout.readline()
         assert "://" in line, line + started.process.stderr.read()
         started.port = int(line.split("://")[1].split("/")[0].rsplit(":", 1)[1])
