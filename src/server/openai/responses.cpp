@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
+#include <thread>
 #include <utility>
 
 namespace minke::server {
@@ -54,6 +56,10 @@ Route create_route(Services& services, const Table& table) {
           }};
 }
 
+bool is_under_way(const ResponseTable::Kept& kept) {
+  return text_member(kept.response, "status") == "in_progress";
+}
+
 Route cancel_route(const Table& table) {
   return {.method = "POST",
           .path = "/v1/responses/{id}/cancel",
@@ -65,6 +71,14 @@ Route cancel_route(const Table& table) {
           .handle = [table](const std::shared_ptr<Call>& call) {
             auto kept = find(*table, *call);
             if (!kept) return;
+            // The first event may reach a client a moment before the table knows whom to cancel.
+            constexpr int kTries = 100;
+            constexpr std::chrono::milliseconds kPause(5);
+            for (int i = 0; i < kTries && is_under_way(*kept) && kept->asking.expired(); ++i) {
+              std::this_thread::sleep_for(kPause);
+              kept = find(*table, *call);
+              if (!kept) return;
+            }
             if (const auto asking = kept->asking.lock()) {
               asking->cancel();
               for (auto& [name, value] : *kept->response.as_object()) {
