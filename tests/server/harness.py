@@ -38,7 +38,7 @@ class Answer:
         """Of a stream of JSON values, one a line."""
         assert self.headers["content-type"] == "application/x-ndjson", self.headers
         assert self.body.endswith(b"\n"), self.body[-100:]
-        return [json.loads(line) for line in self.body.decode().splitlines()]
+        return [json.loads(line) for line in self.body.decode().split("\n")[:-1]]
 
     def events(self):
         """Of server-sent events: (event or None, data), comments left out."""

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <array>
+
 namespace minke::server {
 namespace {
 
@@ -39,6 +41,22 @@ ApiError not_found(std::string message, std::string code) {
 
 ApiError server_error(std::string message) {
   return {.status = 500, .message = std::move(message), .type = "server_error"};
+}
+
+std::string on_one_line(std::string_view json) {
+  struct Escape {
+    std::string_view bytes;
+    std::string_view escaped;
+  };
+  static constexpr std::array<Escape, 3> kEscapes = {
+      {{"\xC2\x85", "\\u0085"}, {"\xE2\x80\xA8", "\\u2028"}, {"\xE2\x80\xA9", "\\u2029"}}};
+  std::string out(json);
+  for (const Escape& one : kEscapes) {
+    for (size_t at = out.find(one.bytes); at != std::string::npos; at = out.find(one.bytes, at)) {
+      out.replace(at, one.bytes.size(), one.escaped);
+    }
+  }
+  return out;
 }
 
 http::Response json_response(const Value& value, int status) {

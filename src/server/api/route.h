@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -34,6 +35,9 @@ ApiError server_error(std::string message);
 enum class Dialect : uint8_t { kOpenAi, kOllama, kAnthropic };
 http::Response error_response(const ApiError& error, Dialect dialect);
 http::Response json_response(const Value& value, int status = 200);
+// JSON on one line for every client: some cut streams at Unicode's own ends of lines (U+0085,
+// U+2028, U+2029), which JSON may have as they are. Escaped here, they mean the same.
+std::string on_one_line(std::string_view json);
 
 struct Route;
 

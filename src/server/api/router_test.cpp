@@ -193,6 +193,13 @@ TEST_F(RouterTest, KeysAreAskedFor) {
   EXPECT_EQ(status_of(it, with_key("authorization", "Basic secret")), 401);
 }
 
+// Clients that cut streams at Unicode's ends of lines find none.
+TEST(OneLine, HasNoEndsOfLinesInside) {
+  EXPECT_EQ(on_one_line("{\"a\":\"x\xE2\x80\xA8y\xC2\x85z\xE2\x80\xA9\"}"),
+            "{\"a\":\"x\\u2028y\\u0085z\\u2029\"}");
+  EXPECT_EQ(on_one_line("\"\xE2\x80\xA6\""), "\"\xE2\x80\xA6\"");
+}
+
 TEST_F(RouterTest, TheOpenApiFileHasEveryRoute) {
   const std::string text = to_json(openapi(router().routes(), "1"));
   EXPECT_THAT(text, HasSubstr(R"("/things/{id}":{"get":{"operationId":"getThing")"));

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <utility>
 
+#include "server/api/route.h"
 #include "server/http/message.h"
 
 namespace minke::server {
@@ -30,12 +31,15 @@ class EventStream {
     responder_->keep_alive(std::move(still_here), kSilenceMax);
   }
   // `data` has no newlines (JSON has none).
-  bool send(std::string_view data) { return responder_->write(fmt::format("data: {}\n\n", data)); }
+  bool send(std::string_view data) {
+    return responder_->write(fmt::format("data: {}\n\n", on_one_line(data)));
+  }
   bool send(std::string_view event, std::string_view data) {
-    return responder_->write(fmt::format("event: {}\ndata: {}\n\n", event, data));
+    return responder_->write(fmt::format("event: {}\ndata: {}\n\n", event, on_one_line(data)));
   }
   bool send(uint64_t id, std::string_view event, std::string_view data) {
-    return responder_->write(fmt::format("id: {}\nevent: {}\ndata: {}\n\n", id, event, data));
+    return responder_->write(
+        fmt::format("id: {}\nevent: {}\ndata: {}\n\n", id, event, on_one_line(data)));
   }
   void end() { responder_->end(); }
 

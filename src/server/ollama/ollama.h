@@ -57,7 +57,7 @@ class LineStream {
     responder_->begin({.status = 200, .headers = {{"Content-Type", "application/x-ndjson"}}});
     responder_->keep_alive(to_json(still_here) + "\n", kSilenceMax);
   }
-  bool send(const Value& value) { return responder_->write(to_json(value) + "\n"); }
+  bool send(const Value& value) { return responder_->write(on_one_line(to_json(value)) + "\n"); }
   void end() { responder_->end(); }
 
  private:
