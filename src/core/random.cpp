@@ -1,7 +1,12 @@
 #include "core/random.h"
 
+#include <sys/random.h>
+
+#include <cerrno>
 #include <cmath>
 #include <numbers>
+
+#include "core/check.h"
 
 namespace minke {
 
@@ -34,6 +39,17 @@ std::array<double, 2> normal_pair(uint64_t seed, uint64_t stream, uint64_t count
   const double radius = std::sqrt(-2.0 * std::log(u));
   const double angle = 2.0 * std::numbers::pi * v;
   return {radius * std::cos(angle), radius * std::sin(angle)};
+}
+
+void fill_from_system(std::span<std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t got = getrandom(bytes.data(), bytes.size(), 0);
+    if (got < 0) {
+      CHECK_EQ(errno, EINTR);
+    } else {
+      bytes = bytes.subspan(static_cast<size_t>(got));
+    }
+  }
 }
 
 }  // namespace minke

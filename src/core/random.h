@@ -3,7 +3,9 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace minke {
 
@@ -15,5 +17,8 @@ double uniform(uint64_t seed, uint64_t stream, uint64_t counter);
 
 // Two independent standard normals (Box-Muller).
 std::array<double, 2> normal_pair(uint64_t seed, uint64_t stream, uint64_t counter);
+
+// Bytes that nobody can guess, from the system.
+void fill_from_system(std::span<std::byte> bytes);
 
 }  // namespace minke

@@ -194,10 +194,7 @@ void Loop::publish_stats() {
 }
 
 void Loop::work() {
-  if (keeper_) {
-    counted_.pages_restored = keeper_->restore();
-    publish_stats();
-  }
+  if (keeper_) keeper_->restore();
   while (take_messages()) {
     if (scheduler_.idle()) take_up();
     step();
@@ -215,8 +212,6 @@ void Loop::keep_pages() {
     return stop_ || !inbox_.empty() || !cancelled_.empty() || !embedding_inbox_.empty();
   };
   while (keeper_ && !has_work() && !is_wanted() && keeper_->keep_some()) {
-    counted_.pages_kept = keeper_->kept();
-    publish_stats();
   }
 }
 

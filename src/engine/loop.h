@@ -131,10 +131,8 @@ struct LoopStats {
   int64_t ahead = 0;  // requests that nobody waits for, among neither of those
   int32_t pages = 0;
   int32_t pages_cached = 0;
-  uint64_t pages_restored = 0;  // from the disk, at the start
-  uint64_t pages_kept = 0;      // written to the disk
-  double run_seconds = 0;       // in StepRunner::run
-  double sample_seconds = 0;    // in the sampler and the callbacks
+  double run_seconds = 0;     // in StepRunner::run
+  double sample_seconds = 0;  // in the sampler and the callbacks
 };
 
 class Loop {

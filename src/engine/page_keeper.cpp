@@ -22,7 +22,7 @@ PageKeeper::PageKeeper(std::unique_ptr<PageFile> file, KvPool& pool, StepRunner&
       page_(runner.page_bytes()),
       stamp_base_(file_->last_stamp()) {}
 
-uint64_t PageKeeper::restore() {
+void PageKeeper::restore() {
   std::vector<PageFile::Page> pages = file_->pages();
   std::unordered_map<PageKey, const PageFile::Page*> by_key;
   for (const PageFile::Page& page : pages) by_key[page.key] = &page;
@@ -53,8 +53,6 @@ uint64_t PageKeeper::restore() {
     for (const PageFile::Page* one : std::views::reverse(path))
       restored[one->key] = bring(*one, restored);
   }
-  return static_cast<uint64_t>(
-      std::ranges::count_if(restored, [](const auto& one) { return one.second != nullptr; }));
 }
 
 // nullptr: it, or what stands before it, cannot be had.

@@ -21,11 +21,10 @@ class PageKeeper {
   // `pool` and `runner` outlive the keeper.
   PageKeeper(std::unique_ptr<PageFile> file, KvPool& pool, StepRunner& runner);
 
-  uint64_t restore();  // how many pages came back
+  void restore();
   // Writes some pages; false when there is nothing to write, or the disk does not take any more.
   bool keep_some();
   void keep_all();
-  uint64_t kept() const { return kept_; }
 
  private:
   KvNode* bring(const PageFile::Page& page, const std::unordered_map<PageKey, KvNode*>& restored);

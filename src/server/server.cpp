@@ -101,7 +101,6 @@ class ServeAppImpl final : public ServeApp {
     http_->stop(kGrace);
   }
   uint16_t port() const override { return http_->port(); }
-  ModelHost& models() override { return models_; }
 
  private:
   SystemSources sources() {

@@ -38,7 +38,6 @@ class ServeApp {
   virtual void run() = 0;
   virtual void stop() = 0;
   virtual uint16_t port() const = 0;
-  virtual ModelHost& models() = 0;
 };
 
 }  // namespace minke::server

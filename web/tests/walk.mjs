@@ -110,6 +110,15 @@ async function talk(w, app, stamp) {
 
 async function branches(w, app) {
   const { page } = app;
+  const shows_branch = (which) =>
+    until(async () => {
+      const text = await app
+        .last()
+        .locator('.branch')
+        .textContent()
+        .catch(() => '');
+      return text?.includes(which);
+    }, which);
   await w.step('an edit makes a branch, and both can be had', async () => {
     const mine = page.locator('[data-role="user"]').last();
     await mine.hover();
@@ -135,24 +144,11 @@ async function branches(w, app) {
   await w.step('the answer is made again, by key', async () => {
     await app.last().focus();
     await page.keyboard.press('r');
-    await until(
-      async () =>
-        (
-          await app
-            .last()
-            .locator('.branch')
-            .textContent()
-            .catch(() => '')
-        )?.includes('2/2'),
-      '2/2',
-    );
+    await shows_branch('2/2');
     await app.status('complete');
     await app.last().focus();
     await page.keyboard.press('[');
-    await until(
-      async () => (await app.last().locator('.branch').textContent())?.includes('1/2'),
-      '1/2',
-    );
+    await shows_branch('1/2');
   });
   await w.step('two answers stand side by side, and one is kept', async () => {
     await app.menu(app.last(), 'The same model again');
@@ -163,25 +159,12 @@ async function branches(w, app) {
       'the end of both',
     );
     await columns.nth(1).getByRole('button', { name: 'Go on with this one' }).click();
-    await until(
-      async () => (await app.last().locator('.branch').textContent())?.includes('3/3'),
-      '3/3',
-    );
+    await shows_branch('3/3');
   });
   await w.step('the branch that was chosen is there after a reload', async () => {
     await page.waitForTimeout(300);
     await page.reload();
-    await until(
-      async () =>
-        (
-          await app
-            .last()
-            .locator('.branch')
-            .textContent()
-            .catch(() => '')
-        )?.includes('3/3'),
-      '3/3',
-    );
+    await shows_branch('3/3');
   });
   await w.step('a summary stands for what is above it, and is taken back', async () => {
     await page.locator('.meter').click();

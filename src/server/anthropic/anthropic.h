@@ -23,7 +23,7 @@ struct MessageAsk {
 std::vector<Member> prompt_members();
 Shape message_request_shape();
 // All that the prompt is made of.
-std::expected<MessageAsk, ApiError> read_prompt(const Call& call, const ModelHost& models);
-std::expected<MessageAsk, ApiError> read_message_request(const Call& call, const ModelHost& models);
+std::expected<MessageAsk, ApiError> read_prompt(const Call& call, ModelHost& models);
+std::expected<MessageAsk, ApiError> read_message_request(const Call& call, ModelHost& models);
 
 }  // namespace minke::server

@@ -266,7 +266,7 @@ Shape message_request_shape() {
   return Shape::object(std::move(members)).named("AnthropicMessageRequest");
 }
 
-std::expected<MessageAsk, ApiError> read_prompt(const Call& call, const ModelHost& models) {
+std::expected<MessageAsk, ApiError> read_prompt(const Call& call, ModelHost& models) {
   const Value& body = call.body;
   // The first version that there was lacks most of this.
   constexpr std::string_view kOldest = "2023-06-01";
@@ -307,8 +307,7 @@ std::expected<MessageAsk, ApiError> read_prompt(const Call& call, const ModelHos
   return out;
 }
 
-std::expected<MessageAsk, ApiError> read_message_request(const Call& call,
-                                                         const ModelHost& models) {
+std::expected<MessageAsk, ApiError> read_message_request(const Call& call, ModelHost& models) {
   auto out = read_prompt(call, models);
   if (!out) return out;
   const Value& body = call.body;

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 
 namespace minke::server {
 namespace {
@@ -134,9 +133,7 @@ Value openapi(const Routes& routes, const std::string& version) {
   std::vector<const Shape*> named;
   for (const Route& route : routes) {
     if (route.id.empty()) continue;  // files
-    std::string method = route.method;
-    std::ranges::transform(method, method.begin(),
-                           [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    const std::string method = http::lower_case(route.method);
     const std::string path = plain_path(route.path);
     auto place = std::ranges::find(paths, path, [](const Value::Member& one) { return one.first; });
     if (place == paths.end()) {

@@ -5,20 +5,14 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
-#include <cctype>
 #include <charconv>
 
 namespace minke::server {
 namespace {
 
-constexpr int kJsonDepthMax = 64;
+using http::lower_case;
 
-std::string lower_case(std::string_view text) {
-  std::string out(text);
-  std::ranges::transform(out, out.begin(),
-                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return out;
-}
+constexpr int kJsonDepthMax = 64;
 
 // The name of a Host header: "localhost:11434" and "[::1]:80" without their ports.
 std::string host_name(std::string_view host) {
@@ -63,10 +57,9 @@ std::vector<std::string_view> parts_of(std::string_view path) {
 }
 
 // Whether a path is the route's; what it leaves open comes decoded.
-bool matches(std::string_view pattern, std::string_view path, std::vector<std::string>& open) {
+bool matches(const std::vector<std::string>& wanted, const std::vector<std::string_view>& given,
+             std::vector<std::string>& open) {
   open.clear();
-  const std::vector<std::string_view> wanted = parts_of(pattern);
-  const std::vector<std::string_view> given = parts_of(path);
   for (size_t i = 0; i < wanted.size(); ++i) {
     if (i >= given.size()) return false;
     if (!wanted[i].starts_with('{')) {
@@ -75,9 +68,9 @@ bool matches(std::string_view pattern, std::string_view path, std::vector<std::s
     }
     const bool takes_rest = wanted[i].ends_with("...}");
     const std::string_view text =
-        takes_rest
-            ? std::string_view(given[i].data(), static_cast<size_t>(path.end() - given[i].begin()))
-            : given[i];
+        takes_rest ? std::string_view(given[i].data(),
+                                      static_cast<size_t>(given.back().end() - given[i].begin()))
+                   : given[i];
     std::string decoded;
     if (text.empty() || !http::percent_decode(text, false, decoded)) return false;
     open.push_back(std::move(decoded));
@@ -114,15 +107,21 @@ Router::Router(Routes routes, GateOptions gate, boost::asio::thread_pool& worker
       on_done_(std::move(on_done)) {
   std::ranges::transform(gate_.hosts, gate_.hosts.begin(),
                          [](const std::string& host) { return lower_case(host); });
+  for (const Route& route : routes_) {
+    const std::vector<std::string_view> parts = parts_of(route.path);
+    patterns_.emplace_back(parts.begin(), parts.end());
+  }
 }
 
 Router::Match Router::find(const http::Request& request) const {
   Match match;
   const std::string_view method =
       request.method == "HEAD" ? std::string_view("GET") : request.method;
+  const std::vector<std::string_view> given = parts_of(request.path);
   std::vector<std::string> open;
-  for (const Route& route : routes_) {
-    if (!matches(route.path, request.path, open)) continue;
+  for (size_t i = 0; i < routes_.size(); ++i) {
+    const Route& route = routes_[i];
+    if (!matches(patterns_[i], given, open)) continue;
     if (route.method == method) {
       match.route = &route;
       match.path = std::move(open);

@@ -65,6 +65,7 @@ class Router final : public http::Handler {
   static void run(const std::shared_ptr<Call>& call);
 
   Routes routes_;
+  std::vector<std::vector<std::string>> patterns_;  // the parts of each one's path
   GateOptions gate_;
   boost::asio::thread_pool& workers_;
   std::function<void(const RequestRecord&)> on_done_;

@@ -109,7 +109,7 @@ Routes app_routes(App& app);  // all of them
 // The history's faults as clients see them.
 ApiError app_error(const Error& error);
 Value model_value(const ModelStatus& status);
-Value memory_value(const ModelHost& models);
+Value memory_value(ModelHost& models);
 
 // Objects of docs/app-api.md, for descriptions.
 Shape settings_shape();

@@ -11,22 +11,10 @@ using history::MessageKind;
 using history::Role;
 
 SamplingWish wish_of(const Value& settings) {
-  SamplingWish wish;
-  wish.temperature = maybe_number(settings, "temperature");
-  wish.top_p = maybe_number(settings, "top_p");
-  wish.min_p = maybe_number(settings, "min_p");
-  wish.repeat_penalty = maybe_number(settings, "repeat_penalty");
-  wish.presence_penalty = maybe_number(settings, "presence_penalty");
-  wish.frequency_penalty = maybe_number(settings, "frequency_penalty");
-  wish.top_k = maybe_integer(settings, "top_k");
+  SamplingWish wish = SamplingWish::read(settings);
   wish.tokens_max = maybe_integer(settings, "tokens_max");
   wish.think_budget = maybe_integer(settings, "think_budget");
   wish.think = maybe_bool(settings, "think");
-  if (const auto seed = maybe_integer(settings, "seed")) wish.seed = static_cast<uint64_t>(*seed);
-  const Value* stop = member(settings, "stop");
-  if (stop != nullptr && stop->as_array() != nullptr)
-    for (const Value& text : *stop->as_array())
-      if (text.as_string() != nullptr) wish.stop.push_back(*text.as_string());
   return wish;
 }
 

@@ -41,7 +41,7 @@ Value report_value(const MemoryReport& memory) {
                              {"kv_cache_tokens", memory.kv_cache_tokens}});
 }
 
-Value::Array all_models(const ModelHost& models, bool loaded_only) {
+Value::Array all_models(ModelHost& models, bool loaded_only) {
   Value::Array values;
   for (const ModelStatus& status : models.list())
     if (!loaded_only || status.state == ModelState::kLoaded) values.push_back(model_value(status));
@@ -50,7 +50,7 @@ Value::Array all_models(const ModelHost& models, bool loaded_only) {
 
 }  // namespace
 
-Value memory_value(const ModelHost& models) {
+Value memory_value(ModelHost& models) {
   return Value(Value::Object{{"budget", number(models.memory_budget())},
                              {"used", number(models.memory_used())},
                              {"process", number(resident_bytes())}});

@@ -118,6 +118,27 @@ SamplingOptions SamplingWish::over(const SamplingOptions& defaults) const {
   return out;
 }
 
+SamplingWish SamplingWish::read(const Value& object) {
+  SamplingWish wish;
+  wish.temperature = maybe_number(object, "temperature");
+  wish.top_p = maybe_number(object, "top_p");
+  wish.min_p = maybe_number(object, "min_p");
+  wish.top_k = maybe_integer(object, "top_k");
+  wish.repeat_penalty = maybe_number(object, "repeat_penalty");
+  wish.presence_penalty = maybe_number(object, "presence_penalty");
+  wish.frequency_penalty = maybe_number(object, "frequency_penalty");
+  if (const auto seed = maybe_integer(object, "seed")) wish.seed = static_cast<uint64_t>(*seed);
+  if (const Value* stop = member(object, "stop")) {
+    if (const std::string* one = stop->as_string()) wish.stop.push_back(*one);
+    if (const Value::Array* all = stop->as_array()) {
+      for (const Value& one : *all) {
+        if (const std::string* text = one.as_string()) wish.stop.push_back(*text);
+      }
+    }
+  }
+  return wish;
+}
+
 ApiError engine_error(const Error& error) {
   return error.kind == ErrorKind::kUsage ? bad_request(error.message) : server_error(error.message);
 }
@@ -165,9 +186,7 @@ class ChatService::AskingImpl final : public Asking,
         parts_(static_cast<size_t>(ask_.count)) {}
 
   void begin() {
-    const std::expected<std::string, ApiError> name = service_.models_.resolve(ask_.model);
-    if (!name) return refuse(name.error());
-    service_.models_.lease(*name,
+    service_.models_.lease(ask_.model,
                            [self = shared_from_this()](std::expected<Lease, ApiError> lease) {
                              if (!lease) return self->refuse(lease.error());
                              self->prepare(*std::move(lease));
@@ -179,8 +198,8 @@ class ChatService::AskingImpl final : public Asking,
 
   void cancel() override { stop(std::nullopt); }
 
-  // Ends it if its time is up. False: it is over, and need not be watched.
-  bool check_time(Clock::time_point now);
+  // Ends it if its time is up.
+  void check_time(Clock::time_point now);
 
  private:
   enum class Phase : uint8_t { kWaiting, kAsked, kOver };
@@ -453,28 +472,25 @@ void ChatService::AskingImpl::stop(std::optional<ApiError> error) {
   }
 }
 
-bool ChatService::AskingImpl::check_time(Clock::time_point now) {
+void ChatService::AskingImpl::check_time(Clock::time_point now) {
   bool is_waiting = false;
   {
     const std::lock_guard lock(mutex_);
     if (std::ranges::all_of(parts_, [](const Part& one) { return one.phase == Phase::kOver; })) {
-      return false;
+      return;
     }
     is_waiting =
         std::ranges::any_of(parts_, [](const Part& one) { return one.phase == Phase::kWaiting; });
   }
   const auto time = now - began_;
-  const bool is_late = ask_.time_max.count() > 0 && time > ask_.time_max;
-  if (is_late || (is_waiting && time > service_.options_.waiting_time_max)) {
+  if (is_waiting && time > service_.options_.waiting_time_max) {
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(time).count();
     stop(ApiError{.status = 503,
                   .message = fmt::format("the request was not answered within {} seconds", seconds),
                   .type = "server_error",
                   .code = "timeout",
                   .retry_after_s = 1});
-    return false;
   }
-  return true;
 }
 
 ChatService::ChatService(ServiceOptions options, ModelHost& models,
@@ -498,10 +514,9 @@ std::shared_ptr<Asking> ChatService::ask(Ask what, std::shared_ptr<AnswerSink> s
 
 void ChatService::count(Ask what,
                         std::function<void(std::expected<Counted, ApiError>)> on_counted) {
-  const std::expected<std::string, ApiError> name = models_.resolve(what.model);
-  if (!name) return on_counted(std::unexpected(name.error()));
-  models_.lease(*name, [what = std::move(what), on_counted = std::move(on_counted)](
-                           const std::expected<Lease, ApiError>& lease) {
+  const std::string name = what.model;  // moved below
+  models_.lease(name, [what = std::move(what), on_counted = std::move(on_counted)](
+                          const std::expected<Lease, ApiError>& lease) {
     if (!lease) return on_counted(std::unexpected(lease.error()));
     const int64_t context = (*lease)->engine->context_tokens();
     const std::expected<Question, ApiError> question = AskingImpl::question(what, **lease);

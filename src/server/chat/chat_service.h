@@ -39,6 +39,10 @@ struct SamplingWish {
   bool speculate = true;
 
   SamplingOptions over(const SamplingOptions& defaults) const;
+
+  // Of an object whose members were checked, those that all dialects call the same: temperature,
+  // top_p, min_p, top_k, the penalties, seed, and stop (a text or several).
+  static SamplingWish read(const Value& object);
 };
 
 // Whether and which tools the model may, or has to, call.
@@ -66,9 +70,8 @@ struct Ask {
   SamplingWish sampling = {};
   // The answer is what follows this, of which nothing is said again.
   std::optional<BegunAnswer> begun = {};
-  int64_t count = 1;                      // answers, each its own under the same seed
-  int64_t context_max = 0;                // of prompt and answer, below the model's; 0: the model's
-  std::chrono::milliseconds time_max{0};  // for all of it; 0: no bound
+  int64_t count = 1;        // answers, each its own under the same seed
+  int64_t context_max = 0;  // of prompt and answer, below the model's; 0: the model's
 };
 
 struct Prepared {

@@ -276,14 +276,16 @@ std::expected<ModelHost::Entry*, ApiError> ModelHost::find_or_error(std::string_
   return std::unexpected(std::move(error));
 }
 
-void ModelHost::lease(std::string_view name, OnLease on_lease) {
+void ModelHost::lease(std::string_view wanted, OnLease on_lease) {
   const auto answer = [&](std::expected<Lease, ApiError> result) {
     boost::asio::post(workers_, [on_lease = std::move(on_lease), result = std::move(result)] {
       on_lease(result);
     });
   };
+  const std::expected<std::string, ApiError> name = resolve(wanted);
+  if (!name) return answer(std::unexpected(name.error()));
   std::unique_lock lock(mutex_);
-  const std::expected<Entry*, ApiError> found = find_or_error(name);
+  const std::expected<Entry*, ApiError> found = find_or_error(*name);
   if (!found) {
     lock.unlock();
     return answer(std::unexpected(found.error()));
@@ -294,7 +296,7 @@ void ModelHost::lease(std::string_view name, OnLease on_lease) {
     return answer(std::unexpected(
         not_found(fmt::format("the model '{}' is known but not here: fetch it with `minke pull "
                               "{}`",
-                              name, name),
+                              *name, *name),
                   "model_not_found")));
   }
   if (entry.model && !entry.unload_wanted) {
@@ -309,15 +311,15 @@ void ModelHost::lease(std::string_view name, OnLease on_lease) {
     to_load_.push_back(entry.name);
     wake_.notify_all();
     lock.unlock();
-    changed(std::string(name));
+    changed(*name);
   }
 }
 
-Lease ModelHost::loaded(std::string_view name) const {
+Lease ModelHost::loaded(std::string_view name) {
   const std::lock_guard lock(mutex_);
   const auto found = entries_.find(std::string(name));
   if (found == entries_.end() || !found->second->model || found->second->unload_wanted) return {};
-  return const_cast<ModelHost*>(this)->lease_of(*found->second);
+  return lease_of(*found->second);
 }
 
 // mutex_ is held.
@@ -361,9 +363,9 @@ ModelStatus ModelHost::status_of(const Entry& entry) const {
   return status;
 }
 
-std::vector<ModelStatus> ModelHost::list() const {
+std::vector<ModelStatus> ModelHost::list() {
   std::vector<ModelStatus> all;
-  const_cast<ModelHost*>(this)->scan();
+  scan();
   {
     const std::lock_guard lock(mutex_);
     for (const auto& [name, entry] : entries_) all.push_back(status_of(*entry));
@@ -375,11 +377,11 @@ std::vector<ModelStatus> ModelHost::list() const {
   return all;
 }
 
-std::expected<ModelStatus, ApiError> ModelHost::status(std::string_view name) const {
+std::expected<ModelStatus, ApiError> ModelHost::status(std::string_view name) {
   ModelStatus status;
   {
     const std::lock_guard lock(mutex_);
-    const auto entry = const_cast<ModelHost*>(this)->find_or_error(name);
+    const auto entry = find_or_error(name);
     if (!entry) return std::unexpected(entry.error());
     status = status_of(**entry);
   }

@@ -134,13 +134,13 @@ class ModelHost {
   std::expected<std::string, ApiError> resolve(std::string_view name) const;
 
   using OnLease = std::function<void(std::expected<Lease, ApiError>)>;
-  // Loads it if need be. `on_lease` comes once.
-  void lease(std::string_view name, OnLease on_lease);
+  // `wanted` as for resolve(). Loads it if need be. `on_lease` comes once.
+  void lease(std::string_view wanted, OnLease on_lease);
   // The lease if it is loaded now.
-  Lease loaded(std::string_view name) const;
+  Lease loaded(std::string_view name);
 
-  std::vector<ModelStatus> list() const;
-  std::expected<ModelStatus, ApiError> status(std::string_view name) const;
+  std::vector<ModelStatus> list();
+  std::expected<ModelStatus, ApiError> status(std::string_view name);
 
   // How long it stays without a request from now on; negative: until its room is needed.
   void keep(std::string_view name, std::chrono::seconds time);

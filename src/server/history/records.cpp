@@ -1,12 +1,10 @@
 #include "server/history/records.h"
 
-#include <sys/random.h>
-
 #include <array>
-#include <cerrno>
+#include <span>
 #include <utility>
 
-#include "core/check.h"
+#include "core/random.h"
 
 namespace minke::history {
 namespace {
@@ -153,9 +151,7 @@ constexpr size_t kIdSize = 22;
 
 std::string new_id() {
   std::array<unsigned char, kIdSize> random{};
-  // Up to 256 bytes come whole once the system has gathered its first randomness.
-  while (getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(random.size()))
-    CHECK_EQ(errno, EINTR);
+  fill_from_system(std::as_writable_bytes(std::span(random)));
   std::string id;
   for (const unsigned char byte : random) id.push_back(kIdCharacters[byte % 64]);
   return id;

@@ -12,7 +12,6 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/http/error.hpp>
-#include <cctype>
 
 #include "core/check.h"
 
@@ -29,13 +28,6 @@ constexpr size_t kFileBlock = size_t{64} << 10;
 constexpr size_t kBuffersAtOnce = 32;
 constexpr std::chrono::seconds kBodyGrace{30};
 constexpr std::chrono::seconds kLingerTime{2};
-
-std::string lower_case(std::string_view text) {
-  std::string out(text);
-  std::ranges::transform(out, out.begin(),
-                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return out;
-}
 
 // Splits and decodes a target; false when it is no path of ours.
 bool read_target(std::string_view target, Request& request) {
@@ -197,7 +189,7 @@ bool Connection::read_head() {
   const std::string* expects = head_->header("expect");
   if (expects != nullptr && lower_case(*expects) == "100-continue" && !parser_->is_done()) {
     static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
-    out_.push_back({.text = std::string(kContinue), .shared = nullptr, .file = nullptr});
+    out_.push_back({.text = std::string(kContinue), .file = nullptr});
     write_next();
   }
   return true;
@@ -285,7 +277,7 @@ void Connection::write_next() {
   } else {
     for (const Exchange::Piece& piece : out_) {
       if (piece.file || buffers.size() == kBuffersAtOnce) break;
-      buffers.push_back(piece.shared ? asio::buffer(*piece.shared) : asio::buffer(piece.text));
+      buffers.push_back(asio::buffer(piece.text));
     }
   }
   is_writing_ = true;
@@ -306,7 +298,7 @@ void Connection::written(error_code error, size_t bytes) {
   } else {
     while (bytes > 0) {
       const Exchange::Piece& piece = out_.front();
-      const size_t size = piece.shared ? piece.shared->size() : piece.text.size();
+      const size_t size = piece.text.size();
       bytes -= std::min(bytes, size);
       next_piece();
     }

@@ -66,10 +66,9 @@ class Exchange final : public Responder, public std::enable_shared_from_this<Exc
  private:
   friend class Connection;
   enum class Phase : uint8_t { kOpen, kBegun, kEnded };
-  // Of what goes out: text, text that others hold too, or a file.
+  // Of what goes out: text, or a file.
   struct Piece {
     std::string text;
-    std::shared_ptr<const std::string> shared;
     std::shared_ptr<SentFile> file;
   };
 

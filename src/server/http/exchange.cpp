@@ -77,16 +77,13 @@ void Exchange::respond(Response response) {
   CHECK(phase_ == Phase::kOpen);
   phase_ = Phase::kEnded;
   uint64_t length = response.body.size();
-  if (response.shared_body) length = response.shared_body->size();
   if (response.file) length = response.file->bytes();
   const bool whole = !wants_head_only_ && !has_no_body(response.status);
   std::string head = head_text(response, length);
-  if (whole && !response.shared_body && !response.file) head += response.body;
-  push({.text = std::move(head), .shared = nullptr, .file = nullptr});
+  if (whole && !response.file) head += response.body;
+  push({.text = std::move(head), .file = nullptr});
   if (whole && response.file) {
-    push({.text = {}, .shared = nullptr, .file = std::move(response.file)});
-  } else if (whole && response.shared_body && !response.shared_body->empty()) {
-    push({.text = {}, .shared = std::move(response.shared_body), .file = nullptr});
+    push({.text = {}, .file = std::move(response.file)});
   }
   schedule();
 }
@@ -94,7 +91,7 @@ void Exchange::respond(Response response) {
 void Exchange::push_chunk(std::string piece) {
   if (piece.empty() || wants_head_only_) return;
   if (takes_chunks_) piece = fmt::format("{:x}\r\n{}\r\n", piece.size(), piece);
-  push({.text = std::move(piece), .shared = nullptr, .file = nullptr});
+  push({.text = std::move(piece), .file = nullptr});
 }
 
 void Exchange::begin(Response head) {
@@ -102,7 +99,7 @@ void Exchange::begin(Response head) {
   if (is_gone_) return;
   CHECK(phase_ == Phase::kOpen);
   phase_ = Phase::kBegun;
-  push({.text = head_text(head, std::nullopt), .shared = nullptr, .file = nullptr});
+  push({.text = head_text(head, std::nullopt), .file = nullptr});
   push_chunk(std::move(head.body));
   schedule();
 }
@@ -129,7 +126,7 @@ void Exchange::end() {
   CHECK(phase_ == Phase::kBegun);
   phase_ = Phase::kEnded;
   if (takes_chunks_ && !wants_head_only_) {
-    push({.text = "0\r\n\r\n", .shared = nullptr, .file = nullptr});
+    push({.text = "0\r\n\r\n", .file = nullptr});
   }
   schedule();
 }

@@ -66,6 +66,13 @@ bool percent_decode(std::string_view text, bool is_query, std::string& out) {
   return is_valid_utf8(out);
 }
 
+std::string lower_case(std::string_view text) {
+  std::string out(text);
+  std::ranges::transform(out, out.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return out;
+}
+
 const char* status_text(int status) {
   struct Named {
     int status;

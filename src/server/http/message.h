@@ -53,8 +53,7 @@ struct Response {
   int status = 200;
   Fields headers;  // Content-Length and Connection are the server's
   std::string body = {};
-  std::shared_ptr<const std::string> shared_body = nullptr;  // instead of `body`: not copied
-  std::shared_ptr<SentFile> file = nullptr;                  // instead of both
+  std::shared_ptr<SentFile> file = nullptr;  // instead of `body`
 };
 
 Response text_response(int status, std::string_view media_type, std::string body);
@@ -82,5 +81,7 @@ class Responder {
 // "%41" and, in queries, "+" as what they stand for; false when malformed, or not UTF-8.
 bool percent_decode(std::string_view text, bool is_query, std::string& out);
 const char* status_text(int status);
+// Of ASCII letters: names of fields, hosts, methods.
+std::string lower_case(std::string_view text);
 
 }  // namespace minke::http

@@ -118,8 +118,6 @@ class AsioServer final : public Server {
             .exchanges = host_.open_exchanges};
   }
 
-  void post(std::function<void()> work) override { asio::post(host_.io, std::move(work)); }
-
  private:
   asio::awaitable<void> accept() {
     while (!host_.is_stopping) {

@@ -73,8 +73,6 @@ class Server {
   virtual void run() = 0;
   virtual void stop(std::chrono::milliseconds grace) = 0;
   virtual ServerStats stats() const = 0;
-  // Runs a function on the server's thread.
-  virtual void post(std::function<void()> work) = 0;
 };
 
 }  // namespace minke::http

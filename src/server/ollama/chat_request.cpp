@@ -62,29 +62,14 @@ std::vector<Member> shared_members() {
 void read_options(const Value* options, Ask& ask) {
   if (options == nullptr) return;
   SamplingWish& wish = ask.sampling;
-  wish.temperature = maybe_number(*options, "temperature");
-  wish.top_p = maybe_number(*options, "top_p");
-  wish.min_p = maybe_number(*options, "min_p");
-  if (const auto top_k = maybe_integer(*options, "top_k")) {
-    wish.top_k = std::max<int64_t>(*top_k, 0);
-  }
-  wish.repeat_penalty = maybe_number(*options, "repeat_penalty");
+  wish = SamplingWish::read(*options);
+  if (wish.top_k) wish.top_k = std::max<int64_t>(*wish.top_k, 0);
   wish.repeat_window = maybe_integer(*options, "repeat_last_n");
-  wish.presence_penalty = maybe_number(*options, "presence_penalty");
-  wish.frequency_penalty = maybe_number(*options, "frequency_penalty");
-  if (const auto seed = maybe_integer(*options, "seed"); seed && *seed >= 0) {
-    wish.seed = static_cast<uint64_t>(*seed);
-  }
+  if (maybe_integer(*options, "seed").value_or(0) < 0) wish.seed.reset();
   if (const auto tokens = maybe_integer(*options, "num_predict"); tokens && *tokens > 0) {
     wish.tokens_max = tokens;
   }
   ask.context_max = maybe_integer(*options, "num_ctx").value_or(0);
-  if (const Value* stop = member(*options, "stop")) {
-    if (const std::string* one = stop->as_string()) wish.stop.push_back(*one);
-    if (const Value::Array* all = stop->as_array()) {
-      for (const Value& one : *all) wish.stop.push_back(*one.as_string());
-    }
-  }
 }
 
 void read_think(const Value* think, SamplingWish& wish) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <optional>
 #include <utility>
 
 #include "core/version.h"
@@ -192,41 +193,44 @@ Route refusing_route(const char* path, const char* id, const char* summary, std:
           }};
 }
 
+struct ListName {
+  const char* path;
+  const char* id;
+  const char* summary;
+};
+
+// The models that `entry` has something to say of.
+Route list_route(Services& services, const ListName& name,
+                 std::optional<Value> (*entry)(const ModelStatus&)) {
+  return {.method = "GET",
+          .path = name.path,
+          .id = name.id,
+          .summary = name.summary,
+          .tag = "Ollama",
+          .dialect = Dialect::kOllama,
+          .answers = {{.description = "The models", .shape = list_shape()}},
+          .handle = [&services, entry](const std::shared_ptr<Call>& call) {
+            Value::Array all;
+            for (const ModelStatus& one : services.models.list()) {
+              if (auto value = entry(one)) all.push_back(*std::move(value));
+            }
+            call->respond(Value(Value::Object{{"models", Value(std::move(all))}}));
+          }};
+}
+
 }  // namespace
 
 Routes ollama_model_routes(Services& services) {
   const Shape name_shape = Shape::object(ollama_name_members()).named("OllamaName");
   Routes routes = {
-      {.method = "GET",
-       .path = "/api/tags",
-       .id = "ollamaTags",
-       .summary = "The models whose files are here",
-       .tag = "Ollama",
-       .dialect = Dialect::kOllama,
-       .answers = {{.description = "The models", .shape = list_shape()}},
-       .handle =
-           [&services](const std::shared_ptr<Call>& call) {
-             Value::Array all;
-             for (const ModelStatus& one : services.models.list()) {
-               if (one.facts) all.push_back(tag(one));
-             }
-             call->respond(Value(Value::Object{{"models", Value(std::move(all))}}));
-           }},
-      {.method = "GET",
-       .path = "/api/ps",
-       .id = "ollamaPs",
-       .summary = "The models that are loaded",
-       .tag = "Ollama",
-       .dialect = Dialect::kOllama,
-       .answers = {{.description = "The models", .shape = list_shape()}},
-       .handle =
-           [&services](const std::shared_ptr<Call>& call) {
-             Value::Array all;
-             for (const ModelStatus& one : services.models.list()) {
-               if (one.facts && one.memory) all.push_back(running(one));
-             }
-             call->respond(Value(Value::Object{{"models", Value(std::move(all))}}));
-           }},
+      list_route(services, {"/api/tags", "ollamaTags", "The models whose files are here"},
+                 [](const ModelStatus& one) {
+                   return one.facts ? std::optional(tag(one)) : std::nullopt;
+                 }),
+      list_route(services, {"/api/ps", "ollamaPs", "The models that are loaded"},
+                 [](const ModelStatus& one) {
+                   return one.facts && one.memory ? std::optional(running(one)) : std::nullopt;
+                 }),
       {.method = "POST",
        .path = "/api/show",
        .id = "ollamaShow",

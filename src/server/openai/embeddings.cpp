@@ -2,11 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <array>
 #include <cmath>
 #include <cstring>
 #include <mutex>
 
+#include "server/history/base64.h"
 #include "server/openai/openai.h"
 
 namespace minke::server {
@@ -51,28 +51,11 @@ void shorten(std::vector<float>& vector, size_t dimensions) {
   for (float& one : vector) one *= scale;
 }
 
-std::string base64(std::string_view bytes) {
-  constexpr std::string_view kDigits =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    uint32_t word = 0;
-    const size_t count = std::min<size_t>(3, bytes.size() - i);
-    for (size_t j = 0; j < 3; ++j) {
-      word = word << 8 | (j < count ? static_cast<uint8_t>(bytes[i + j]) : 0U);
-    }
-    for (size_t j = 0; j < 4; ++j) {
-      out += j <= count ? kDigits[word >> (18 - 6 * j) & 63] : '=';
-    }
-  }
-  return out;
-}
-
 Value vector_value(const std::vector<float>& vector, bool as_base64) {
   if (as_base64) {
     std::string bytes(vector.size() * sizeof(float), '\0');
     std::memcpy(bytes.data(), vector.data(), bytes.size());
-    return Value(base64(bytes));
+    return Value(history::to_base64(bytes));
   }
   Value::Array numbers;
   numbers.reserve(vector.size());
@@ -140,11 +123,9 @@ void handle(Services& services, const std::shared_ptr<Call>& call) {
 
 void embed_texts(Services& services, const std::string& model, std::vector<EmbedInput> input,
                  OnEmbedded on_done) {
-  const std::expected<std::string, ApiError> name = services.models.resolve(model);
-  if (!name) return on_done(std::unexpected(name.error()));
   const auto embedding = std::make_shared<Embedding>(input.size(), std::move(on_done));
   services.models.lease(
-      *name, [embedding, input = std::move(input)](const std::expected<Lease, ApiError>& lease) {
+      model, [embedding, input = std::move(input)](const std::expected<Lease, ApiError>& lease) {
         if (!lease) return embedding->on_done(std::unexpected(lease.error()));
         embedding->lease = *lease;
         LocalEngine& engine = *(*lease)->engine;

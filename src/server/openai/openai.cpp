@@ -2,15 +2,14 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <sys/random.h>
 
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <functional>
-#include <random>
+#include <span>
 #include <utility>
 
+#include "core/random.h"
 #include "engine/answer_form.h"
 #include "text/unicode.h"
 #include "text/utf8_stream.h"
@@ -100,21 +99,7 @@ std::vector<Member> sampling_members() {
 }
 
 std::expected<SamplingWish, ApiError> read_sampling(const Value& body) {
-  SamplingWish wish;
-  wish.temperature = maybe_number(body, "temperature");
-  wish.top_p = maybe_number(body, "top_p");
-  wish.top_k = maybe_integer(body, "top_k");
-  wish.min_p = maybe_number(body, "min_p");
-  wish.repeat_penalty = maybe_number(body, "repeat_penalty");
-  wish.presence_penalty = maybe_number(body, "presence_penalty");
-  wish.frequency_penalty = maybe_number(body, "frequency_penalty");
-  if (const auto seed = maybe_integer(body, "seed")) wish.seed = static_cast<uint64_t>(*seed);
-  if (const Value* stop = member(body, "stop")) {
-    if (const std::string* one = stop->as_string()) wish.stop.push_back(*one);
-    if (const Value::Array* all = stop->as_array()) {
-      for (const Value& one : *all) wish.stop.push_back(*one.as_string());
-    }
-  }
+  SamplingWish wish = SamplingWish::read(body);
   if (auto read = read_logit_bias(body, wish); !read) return std::unexpected(read.error());
   wish.think = maybe_bool(body, "think");
   if (const Value* kwargs = member(body, "chat_template_kwargs")) {
@@ -407,10 +392,7 @@ int64_t unix_time_s() {
 // of somebody else.
 std::string fresh_id(const char* prefix) {
   std::array<uint32_t, 4> random{};
-  if (getrandom(random.data(), sizeof random, 0) != sizeof random) {
-    std::random_device device;
-    std::ranges::generate(random, std::ref(device));
-  }
+  fill_from_system(std::as_writable_bytes(std::span(random)));
   return fmt::format("{}{:08x}{:08x}{:08x}{:08x}", prefix, random[0], random[1], random[2],
                      random[3]);
 }
