@@ -68,9 +68,7 @@ bool matches(const std::vector<std::string>& wanted, const std::vector<std::stri
     }
     const bool takes_rest = wanted[i].ends_with("...}");
     const std::string_view text =
-        takes_rest ? std::string_view(given[i].data(),
-                                      static_cast<size_t>(given.back().end() - given[i].begin()))
-                   : given[i];
+        takes_rest ? std::string_view(given[i].begin(), given.back().end()) : given[i];
     std::string decoded;
     if (text.empty() || !http::percent_decode(text, false, decoded)) return false;
     open.push_back(std::move(decoded));

@@ -632,7 +632,7 @@ void ModelHost::load(const std::string& name) {
   changed(name);
   auto model = load_engine(name, path);
   std::vector<OnLease> waiters;
-  std::vector<Lease> leases;
+  std::vector<std::expected<Lease, ApiError>> results;
   {
     const std::lock_guard lock(mutex_);
     Entry& entry = *find(name);
@@ -644,23 +644,19 @@ void ModelHost::load(const std::string& name) {
       entry.state = ModelState::kLoaded;
       entry.idle_time = options_.idle_time;
       entry.last_used = Clock::now();
-      for (size_t i = 0; i < waiters.size(); ++i) leases.push_back(lease_of(entry));
+      for (size_t i = 0; i < waiters.size(); ++i) results.emplace_back(lease_of(entry));
     } else {
       entry.state = ModelState::kFailed;
       entry.error = model.error().message;
+      results.assign(waiters.size(), std::unexpected(model.error()));
     }
   }
   for (size_t i = 0; i < waiters.size(); ++i) {
-    std::expected<Lease, ApiError> result;
-    if (leases.empty()) {
-      result = std::unexpected(model.error());
-    } else {
-      result = std::move(leases[i]);
-    }
-    boost::asio::post(
-        workers_, [waiter = std::move(waiters[i]), result = std::move(result)] { waiter(result); });
+    boost::asio::post(workers_, [waiter = std::move(waiters[i]), result = std::move(results[i])] {
+      waiter(result);
+    });
   }
-  leases.clear();
+  results.clear();
   changed(name);
 }
 

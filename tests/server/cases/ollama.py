@@ -51,12 +51,12 @@ def test_whole_answers_are_one_value(server):
 
 def test_think_gives_thinking_apart(server):
     lines = server.post("/api/chat", saying("Yes", think="low", options={
-        "num_predict": 30})).lines()
+        "num_predict": 30, "seed": 1})).lines()
     assert "".join(line["message"].get("thinking", "") for line in lines), lines[:3]
     equal("".join(line["message"]["content"] for line in lines), "")
     equal(lines[-1]["done_reason"], "length")
     answer = whole(server, {"model": "tiny-qwen2", "prompt": "Hi", "think": True,
-                            "options": {"num_predict": 8}}, "/api/generate")
+                            "options": {"num_predict": 8, "seed": 1}}, "/api/generate")
     assert answer["thinking"] and answer["done_reason"] == "length", answer
 
 
