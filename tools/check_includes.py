@@ -19,10 +19,11 @@ USES = {
     "ops": ["kernels"],
     "io": ["quant"],
     "text": ["core"],
+    "tasks": ["text"],
     "models": ["ops", "io", "text"],
     "quantize": ["models"],
     "engine": ["models", "text"],
-    "train": ["engine"],
+    "train": ["engine", "tasks"],
     "server": ["engine"],
     "cli": ["train", "quantize", "server"],
 }

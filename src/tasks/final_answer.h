@@ -1,0 +1,30 @@
+// Finds what an answer comes down to, among the words that may stand around it.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "tasks/task.h"
+
+namespace minke {
+
+std::string_view trimmed(std::string_view text);
+
+// What stands in the last \boxed{...} (braces nested inside it are balanced) or \fbox{...}.
+std::optional<std::string_view> last_boxed(std::string_view text);
+
+// The answer in the first of these forms that is there: the last \boxed{...}, the last
+// <answer>...</answer>, the last line that begins with "Answer:", a text that is one line. Without
+// the emphasis, quotes, dollar signs and full stop around it; nothing where there is none of them.
+std::optional<std::string_view> final_answer(std::string_view text);
+
+// Whether the final answer is the number `expected` (parse_rational's forms, dollar and percent
+// signs aside). Well formed: a number.
+Verdict check_number(std::string_view expected, std::string_view answer);
+
+// Whether the final answer is the word or phrase `expected`, whatever the case of ASCII letters.
+// Well formed: there is a final answer.
+Verdict check_phrase(std::string_view expected, std::string_view answer);
+
+}  // namespace minke

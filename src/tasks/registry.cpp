@@ -1,0 +1,57 @@
+#include "tasks/registry.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <span>
+
+#include "tasks/arithmetic_tasks.h"
+#include "tasks/countdown.h"
+#include "tasks/task_settings.h"
+
+namespace minke {
+
+namespace {
+
+struct TaskEntry {
+  std::string_view name;
+  std::string_view about;
+  std::span<const TaskParameter> (*parameters)();
+  Result<std::shared_ptr<const Task>> (*make)(const TaskSettings&);
+};
+
+constexpr TaskEntry kTasks[] = {
+    {"countdown", "make a target of given numbers", countdown_parameters, make_countdown},
+    {"chain_sums", "sums and differences in a row", chain_sums_parameters, make_chain_sums},
+    {"gcd", "greatest common divisors", gcd_parameters, make_gcd},
+    {"comparison", "which number is larger", comparison_parameters, make_comparison},
+};
+
+}  // namespace
+
+Result<std::shared_ptr<const Task>> find_task(std::string_view spec) {
+  const size_t colon = std::min(spec.find(':'), spec.size());
+  const std::string_view name = spec.substr(0, colon);
+  const auto* const entry = std::ranges::find(kTasks, name, &TaskEntry::name);
+  if (entry == std::end(kTasks)) {
+    std::string names;
+    for (const TaskEntry& known : kTasks) {
+      names += names.empty() ? "" : ", ";
+      names += known.name;
+    }
+    return misuse(fmt::format("there is no task '{}'; there are {}", name, names));
+  }
+  const std::string_view text = colon < spec.size() ? spec.substr(colon + 1) : std::string_view();
+  MINKE_ASSIGN(const TaskSettings settings, TaskSettings::parse(name, entry->parameters(), text));
+  return entry->make(settings);
+}
+
+std::string describe_tasks() {
+  std::string text;
+  for (const TaskEntry& entry : kTasks) {
+    text += fmt::format("{}: {}; {}\n", entry.name, entry.about, describe(entry.parameters()));
+  }
+  return text;
+}
+
+}  // namespace minke
