@@ -408,8 +408,8 @@ class PlainConnection final : public Connection {
   PlainConnection(ConnectionHost& host, tcp::socket socket)
       : Connection(host), socket_(std::move(socket)) {
     error_code ignored;
-    (void)socket_.set_option(tcp::no_delay(true), ignored);
-    (void)socket_.non_blocking(true, ignored);
+    socket_.set_option(tcp::no_delay(true), ignored);
+    socket_.non_blocking(true, ignored);
     remote_ = socket_.remote_endpoint(ignored).address().to_string();
   }
 
@@ -454,7 +454,7 @@ class SecureConnection final : public Connection {
   SecureConnection(ConnectionHost& host, asio::ssl::context& context, tcp::socket socket)
       : Connection(host), stream_(std::move(socket), context) {
     error_code ignored;
-    (void)stream_.next_layer().set_option(tcp::no_delay(true), ignored);
+    stream_.next_layer().set_option(tcp::no_delay(true), ignored);
     remote_ = stream_.next_layer().remote_endpoint(ignored).address().to_string();
   }
 

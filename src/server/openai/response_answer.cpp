@@ -125,7 +125,9 @@ class ResponseSink final : public AnswerSink {
 
   static void set(Value& object, std::string_view name, Value value) {
     for (auto& [known, old] : *object.as_object()) {
-      if (known == name) old = std::move(value);
+      if (known != name) continue;
+      old = std::move(value);
+      return;
     }
   }
 

@@ -244,9 +244,9 @@ std::expected<void, ApiError> read_settings(const Value& body, ResponseAsk& out)
 }
 
 void repeat_members(const Value& body, ResponseAsk& out) {
-  const auto repeat = [&](const char* name, Value otherwise) {
+  const auto repeat = [&](const char* name, const Value& otherwise) {
     const Value* given = member(body, name);
-    out.repeated.emplace_back(name, given != nullptr ? *given : std::move(otherwise));
+    out.repeated.emplace_back(name, given != nullptr ? *given : otherwise);
   };
   const Value text_format(Value::Object{{"format", Value(Value::Object{{"type", "text"}})}});
   repeat("instructions", {});
