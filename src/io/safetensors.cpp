@@ -118,6 +118,14 @@ Result<Safetensors> Safetensors::parse(std::span<const std::byte> bytes, const s
   return made;
 }
 
+Result<Safetensors> Safetensors::open_file(const std::string& path) {
+  Safetensors made;
+  MINKE_ASSIGN(MappedFile file, MappedFile::open(path));
+  MINKE_TRY(made.add(file.bytes(), path, 0));
+  made.files_.push_back(std::move(file));
+  return made;
+}
+
 Result<Safetensors> Safetensors::open_folder(const std::string& folder) {
   std::set<std::string> names;
   const std::string index = folder + "/model.safetensors.index.json";

@@ -33,6 +33,7 @@ class Safetensors {
  public:
   // Of the folder's model.safetensors, or of all shards that model.safetensors.index.json names.
   static Result<Safetensors> open_folder(const std::string& folder);
+  static Result<Safetensors> open_file(const std::string& path);
   // One file's header, over bytes that outlive the result; for tests and fuzzing.
   static Result<Safetensors> parse(std::span<const std::byte> bytes, const std::string& name);
 
