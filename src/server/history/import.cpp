@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <utility>
 
 #include "server/history/import_tree.h"
@@ -12,9 +13,39 @@
 namespace minke::history {
 namespace {
 
-constexpr std::array<std::string_view, 3> kFormats = {"minke", "chatgpt", "open-webui"};
+constexpr std::array<std::string_view, 4> kFormats = {"minke", "chatgpt", "open-webui",
+                                                      "llama.cpp"};
 constexpr std::string_view kWayOut =
-    "give minke's export, the conversations.json of ChatGPT's, or the JSON of Open WebUI's";
+    "give minke's export, the conversations.json of ChatGPT's, or the JSON of Open WebUI's or "
+    "llama.cpp's";
+
+// Whose a conversation is, by a member that the others' have not.
+std::optional<ImportFormat> format_of(const std::vector<JsonSlice>& members) {
+  constexpr std::pair<std::string_view, ImportFormat> kMarks[] = {
+      {"mapping", ImportFormat::kChatGpt},
+      {"conv", ImportFormat::kLlamaCpp},
+      {"chat", ImportFormat::kOpenWebUi},
+      {"history", ImportFormat::kOpenWebUi}};
+  for (const auto& [mark, format] : kMarks) {
+    const auto is_it = [&](const JsonSlice& member) { return member.key == mark; };
+    if (std::ranges::any_of(members, is_it)) return format;
+  }
+  return std::nullopt;
+}
+
+Result<Converted> convert(ImportFormat format, const Value& conversation) {
+  switch (format) {
+    case ImportFormat::kMinke:
+      return from_minke(conversation);
+    case ImportFormat::kChatGpt:
+      return from_chatgpt(conversation);
+    case ImportFormat::kOpenWebUi:
+      return from_open_webui(conversation);
+    case ImportFormat::kLlamaCpp:
+      return from_llama_cpp(conversation);
+  }
+  return fail("it has no known format");
+}
 
 // Times that a file does not tell.
 void fill_times(ImportedConversation& from) {
@@ -58,6 +89,11 @@ Result<Import> Import::begin(std::string text, const Limits& limits) {
   if (text.starts_with("PK")) {
     return misuse(fmt::format("this is a zip file: unpack it and {}", kWayOut));
   }
+  if (text.starts_with("SQLite format 3")) {
+    return misuse(
+        "this is a backup, a whole history and no file to import: to go back to it, stop minke and "
+        "start `minke serve --history` with this file, or put it in the place of the history");
+  }
   Import made;
   made.text_ = std::make_unique<std::string>(std::move(text));
   made.limits_ = limits;
@@ -78,12 +114,11 @@ Status Import::find_format() {
   };
   if (has("format") && has("conversations")) return find_minke();
   // One conversation alone, as some tools save it, or a list.
-  if (has("mapping") || has("chat") || has("history")) {
-    const bool is_chatgpt = has("mapping");
+  if (const auto format = format_of(slices_)) {
     JsonSlice whole{.text = text, .values = 1};
     for (const JsonSlice& slice : slices_) whole.values += slice.values;
     slices_ = {whole};
-    report_.format = is_chatgpt ? ImportFormat::kChatGpt : ImportFormat::kOpenWebUi;
+    report_.format = *format;
     return {};
   }
   if (slices_.empty()) return misuse(fmt::format("the file holds nothing: {}", kWayOut));
@@ -91,12 +126,10 @@ Status Import::find_format() {
   for (const JsonSlice& slice : slices_) {
     const auto members =
         slice.key.empty() ? json_slices(slice.text) : Result<std::vector<JsonSlice>>(fail(""));
-    if (!members) continue;
-    for (const JsonSlice& member : *members) {
-      if (member.key != "mapping" && member.key != "chat" && member.key != "history") continue;
-      report_.format = member.key == "mapping" ? ImportFormat::kChatGpt : ImportFormat::kOpenWebUi;
-      return {};
-    }
+    const auto format = members ? format_of(*members) : std::nullopt;
+    if (!format) continue;
+    report_.format = *format;
+    return {};
   }
   return misuse(fmt::format("this is JSON, but no history that minke knows: {}", kWayOut));
 }
@@ -141,10 +174,7 @@ Result<Converted> Import::read(const JsonSlice& slice, std::string& title) const
                parse_json(slice.text, {.bytes_max = limits_.conversation_bytes_max}));
   if (value.as_object() == nullptr) return fail("it is no object");
   title = shortened(text_at(value, "title"), kLimits.title_bytes_max);
-  MINKE_ASSIGN(Converted converted, report_.format == ImportFormat::kMinke ? from_minke(value)
-                                    : report_.format == ImportFormat::kChatGpt
-                                        ? from_chatgpt(value)
-                                        : from_open_webui(value));
+  MINKE_ASSIGN(Converted converted, convert(report_.format, value));
   const int64_t count = std::ssize(converted.conversation.messages);
   if (count == 0) return fail("it has no messages that can be shown");
   if (count > kLimits.messages_max) {

@@ -1,5 +1,5 @@
-// Conversations from a file: minke's own, ChatGPT's (conversations.json) or Open WebUI's, told
-// apart by their shape. The file is hostile: bytes, nesting, counts and trees are bounded, and what
+// Conversations from a file: minke's own, ChatGPT's (conversations.json), Open WebUI's or those of
+// llama.cpp's page, told apart by their shape. The file is hostile: bytes, nesting, counts and trees are bounded, and what
 // cannot be taken is left out with a reason, a conversation whole or not at all.
 //
 // An import goes in steps, so that a server's worker does other things in between. Each step is one
@@ -19,7 +19,7 @@
 
 namespace minke::history {
 
-enum class ImportFormat { kMinke, kChatGpt, kOpenWebUi };
+enum class ImportFormat { kMinke, kChatGpt, kOpenWebUi, kLlamaCpp };
 std::string_view name_of(ImportFormat format);
 
 struct Skipped {

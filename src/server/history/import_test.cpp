@@ -219,6 +219,60 @@ TEST_F(ImportTest, OldAndSingleChatsOfOpenWebUiAreTakenToo) {
   EXPECT_THAT(tree(ids[1]), ElementsAre("0 user: a", "1 assistant: b"));
 }
 
+// In the manner of llama.cpp's page: a root that says nothing, thinking beside the content, files
+// as texts; in older versions ids are numbers.
+constexpr const char* kLlamaCpp = R"json([
+  {"conv": {"id": "c-1", "lastModified": 1720000009000, "currNode": "m3", "name": "Krill"},
+   "messages": [
+    {"convId": "c-1", "id": "m0", "type": "root", "timestamp": 1720000000000, "role": "system",
+     "content": "", "parent": null, "children": ["s"]},
+    {"convId": "c-1", "id": "s", "type": "text", "timestamp": 1720000000001, "role": "system",
+     "content": "Be brief.", "parent": "m0", "children": ["m1"]},
+    {"convId": "c-1", "id": "m1", "type": "text", "timestamp": 1720000001000, "role": "user",
+     "content": "What do whales eat?", "parent": "s", "children": ["m2", "m3"],
+     "extra": [{"type": "TEXT", "name": "diet.txt", "content": "Krill."},
+               {"type": "imageFile", "name": "w.png", "base64Url": "data:x"}]},
+    {"convId": "c-1", "id": "m2", "type": "text", "timestamp": 1720000002000, "role": "assistant",
+     "content": "Fish.", "parent": "m1", "children": []},
+    {"convId": "c-1", "id": "m3", "type": "text", "timestamp": 1720000003000, "role": "assistant",
+     "content": "Krill.", "thinking": "The file says so.", "model": "r1", "parent": "m1",
+     "children": []}]},
+  {"conv": {"id": "c-2", "lastModified": 1720000000000, "currNode": 2, "name": "Old"},
+   "messages": [
+    {"id": 1, "type": "text", "timestamp": 1, "role": "user", "content": "a", "parent": 0},
+    {"id": 2, "type": "text", "timestamp": 2, "role": "assistant", "content": "b", "parent": 1}]}
+])json";
+
+TEST_F(ImportTest, LlamaCppsTreesBecomeOurs) {
+  const ImportReport report = import(kLlamaCpp);
+  EXPECT_EQ(name_of(report.format), "llama.cpp");
+  EXPECT_EQ(report.conversations, 2);
+  EXPECT_EQ(report.messages, 5);
+  ASSERT_THAT(report.skipped, SizeIs(1));
+  EXPECT_EQ(report.skipped[0].why, "left out: 1 × image");
+  const auto ids = value_of(store_->conversation_ids());
+  ASSERT_THAT(ids, SizeIs(2));
+  EXPECT_THAT(tree(ids[0]), ElementsAre("0 user: What do whales eat?", "1 assistant: Fish.",
+                                        "1 assistant: [The file says so., 0 ms] Krill."));
+  EXPECT_THAT(tree(ids[1]), ElementsAre("0 user: a", "1 assistant: b"));
+  const auto conversation = value_of(store_->conversation(ids[0]));
+  const auto messages = value_of(store_->messages(ids[0]));
+  EXPECT_EQ(conversation->title, "Krill");
+  EXPECT_EQ(conversation->updated_at_ms, 1720000009000);
+  EXPECT_EQ(conversation->leaf_id, messages[2].id);
+  EXPECT_EQ(to_json(conversation->settings), R"({"system":"Be brief."})");
+  EXPECT_EQ(messages[2].model, "r1");
+  ASSERT_THAT(messages[0].attachments, SizeIs(1));
+  EXPECT_EQ(value_of(store_->attachment_content(messages[0].attachments[0].id))->text, "Krill.");
+  EXPECT_THAT(import(kLlamaCpp).skipped, SizeIs(2));  // they are here already
+}
+
+TEST_F(ImportTest, OneChatOfLlamaCppIsTakenToo) {
+  import(R"({"conv":{"id":"c","name":"alone"},"messages":[
+      {"id":"1","role":"user","type":"text","content":"hi","parent":null}]})");
+  EXPECT_THAT(tree(only_id()), ElementsAre("0 user: hi"));
+}
+
 TEST_F(ImportTest, WhatMinkeExportsComesBackTheSame) {
   const Folder folder = value_of(store_->create_folder("Sea"));
   value_of(store_->create_preset("Calm", value_of(parse_json(R"({"temperature":0.5})"))));
@@ -285,6 +339,7 @@ TEST_F(ImportTest, WhatIsNoHistoryIsRefusedWithTheWayOut) {
     EXPECT_THAT(refusal(text), HasSubstr("conversations.json")) << text;
   }
   EXPECT_THAT(refusal("PK\x03\x04"), HasSubstr("unpack"));
+  EXPECT_THAT(refusal("SQLite format 3"), HasSubstr("backup"));
   EXPECT_THAT(refusal(R"({"format":"minke-history","version":2,"conversations":[]})"),
               HasSubstr("update minke"));
   EXPECT_THAT(refusal(std::string(300, '[') + std::string(300, ']')), HasSubstr("nesting"));

@@ -25,6 +25,7 @@ struct Converted {
 Result<Converted> from_minke(const Value& conversation);
 Result<Converted> from_chatgpt(const Value& conversation);
 Result<Converted> from_open_webui(const Value& conversation);
+Result<Converted> from_llama_cpp(const Value& conversation);
 
 struct TreeNode {
   std::string_view id;

@@ -213,17 +213,21 @@ Status Store::attach(int64_t message, const std::vector<std::string>& attachment
   return {};
 }
 
-// A conversation without a title gets one from its first message.
+// A conversation without a title gets one from its first message: its words, or its file's name.
 Status Store::entitle(int64_t conversation) {
   std::string title;
   {
     MINKE_ASSIGN(Statement rows,
-                 database_->query("SELECT m.content FROM conversations c JOIN messages m "
-                                  "ON m.conversation = c.key WHERE c.key = ?1 AND c.title = '' "
-                                  "AND m.role = 'user' ORDER BY m.key LIMIT 1",
+                 database_->query("SELECT m.content, a.name FROM conversations c JOIN messages m "
+                                  "ON m.conversation = c.key "
+                                  "LEFT JOIN message_attachments ma ON ma.message = m.key "
+                                  "LEFT JOIN attachments a ON a.key = ma.attachment "
+                                  "WHERE c.key = ?1 AND c.title = '' AND m.role = 'user' "
+                                  "ORDER BY m.key, ma.position LIMIT 1",
                                   conversation));
     MINKE_ASSIGN(const bool row, rows.step());
     if (row) title = title_of(rows.text(0));
+    if (row && title.empty()) title = title_of(rows.text(1));
   }
   if (title.empty()) return {};
   return database_->run("UPDATE conversations SET title = ?2 WHERE key = ?1", conversation, title);

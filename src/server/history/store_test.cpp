@@ -115,6 +115,14 @@ TEST_F(StoreTest, ATitleIsTheFirstWordsOfTheFirstMessageUntilItHasItsOwn) {
   EXPECT_EQ(value_of(store_->change_conversation(id, {.title = ""}))->title, expected + "…");
 }
 
+TEST_F(StoreTest, AConversationThatBeginsWithAFileAloneIsCalledLikeIt) {
+  const std::string id = conversation();
+  const auto file = value_of(store_->add_attachment(
+      {.name = "tides of 1904.txt", .media_type = "text/plain", .bytes = "x"}));
+  value_of(store_->add_message({.conversation_id = id, .attachment_ids = {file.id}}));
+  EXPECT_EQ(value_of(store_->conversation(id))->title, "tides of 1904.txt");
+}
+
 TEST_F(StoreTest, ARunningAnswerGrowsAndEndsWhole) {
   const std::string id = conversation();
   const Message question = say(id, "q");
