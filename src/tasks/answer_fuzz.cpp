@@ -8,6 +8,7 @@
 #include "tasks/countdown.h"
 #include "tasks/expression.h"
 #include "tasks/final_answer.h"
+#include "tasks/math_answer.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
@@ -26,5 +27,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   CHECK_EQ(countdown.correct, countdown.why.empty());
   const minke::Verdict number = minke::check_number("22", text);
   CHECK(number.well_formed || !number.correct);
+  // Whatever it is, it is what it is; and the two sides of a comparison are alike.
+  const std::string_view left = text.substr(0, size / 2), right = text.substr(size / 2);
+  CHECK(minke::same_math(text, text) || minke::trimmed(text).empty());
+  CHECK_EQ(minke::same_math(left, right), minke::same_math(right, left));
   return 0;
 }

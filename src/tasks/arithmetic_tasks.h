@@ -1,5 +1,4 @@
-// Generated tasks about numbers: sums of several terms, the greatest common divisor, comparison.
-// All answers are numbers, written behind "Answer:".
+// Generated tasks about numbers. All answers are numbers, written behind "Answer:".
 #pragma once
 
 #include <memory>
@@ -21,5 +20,13 @@ Result<std::shared_ptr<const Task>> make_gcd(const TaskSettings& settings);
 // "Which is larger: 9.11 or 9.8?": of two or more numbers, with decimals or without.
 std::span<const TaskParameter> comparison_parameters();
 Result<std::shared_ptr<const Task>> make_comparison(const TaskSettings& settings);
+
+// "Write 1F4 (base 16) in base 7."
+std::span<const TaskParameter> base_conversion_parameters();
+Result<std::shared_ptr<const Task>> make_base_conversion(const TaskSettings& settings);
+
+// "If 3x + 5 = 20, what is x?", or two equations with x and y; x is always an integer.
+std::span<const TaskParameter> linear_equations_parameters();
+Result<std::shared_ptr<const Task>> make_linear_equations(const TaskSettings& settings);
 
 }  // namespace minke

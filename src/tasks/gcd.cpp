@@ -1,11 +1,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <numeric>
 #include <utility>
 
-#include "core/check.h"
 #include "tasks/arithmetic_tasks.h"
 #include "tasks/generated_task.h"
 
@@ -15,13 +13,6 @@ namespace {
 
 constexpr std::string_view kBegin = "What is the greatest common divisor of ";
 constexpr std::string_view kAnd = " and ";
-
-int64_t leading_number(std::string_view text) {
-  int64_t value = 0;
-  const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), value);
-  CHECK(fault == std::errc());
-  return value;
-}
 
 class GcdTask : public GeneratedTask {
  public:
@@ -41,9 +32,8 @@ class GcdTask : public GeneratedTask {
   }
 
   SolvedProblem work_out(const Problem& problem, Draws&) const override {
-    const std::string_view rest = std::string_view(problem.prompt).substr(kBegin.size());
-    int64_t a = leading_number(rest);
-    int64_t b = leading_number(rest.substr(rest.find(kAnd) + kAnd.size()));
+    int64_t a = to_integer(part_between(problem.prompt, kBegin, kAnd));
+    int64_t b = to_integer(part_between(problem.prompt, kAnd, "?"));
     if (a < b) std::swap(a, b);
     SolvedProblem solved;
     while (b != 0) {

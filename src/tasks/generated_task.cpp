@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
+
 #include "tasks/final_answer.h"
 
 namespace minke {
@@ -56,6 +58,23 @@ Verdict GeneratedTask::check(const Problem& problem, std::string_view answer) co
 Result<SolvedProblem> GeneratedTask::solve(const Problem& problem, uint64_t seed) const {
   Draws draws(seed, stable_hash(problem.prompt));
   return work_out(problem, draws);
+}
+
+std::string_view part_between(std::string_view text, std::string_view before,
+                              std::string_view after) {
+  const size_t begin = text.find(before);
+  CHECK_NE(begin, std::string_view::npos);
+  text.remove_prefix(begin + before.size());
+  const size_t end = text.find(after);
+  CHECK_NE(end, std::string_view::npos);
+  return text.substr(0, end);
+}
+
+int64_t to_integer(std::string_view text) {
+  int64_t value = 0;
+  const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), value);
+  CHECK(fault == std::errc() && end == text.data() + text.size());
+  return value;
 }
 
 std::string answer_line(std::string_view answer) { return fmt::format("Answer: {}", answer); }

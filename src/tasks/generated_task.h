@@ -7,6 +7,7 @@
 // under another index, and never in the other split.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -51,6 +52,12 @@ class GeneratedTask : public Task {
   std::string_view family_;
   std::string spec_;
 };
+
+// What solvers read a prompt of their own with. Between the first `before` and the next `after`
+// behind it, which are there; and an integer that is all of a text.
+std::string_view part_between(std::string_view text, std::string_view before,
+                              std::string_view after);
+int64_t to_integer(std::string_view text);
 
 // "Answer: x", the line that the prompts of generated tasks ask for.
 std::string answer_line(std::string_view answer);

@@ -74,7 +74,12 @@ INSTANTIATE_TEST_SUITE_P(All, GeneratedTasks,
                          ::testing::Values("countdown", "countdown:numbers=4,max=50", "chain_sums",
                                            "chain_sums:max=999,terms_max=9", "gcd",
                                            "gcd:max=100000", "comparison",
-                                           "comparison:count=4,decimals=0"));
+                                           "comparison:count=4,decimals=0", "base_conversion",
+                                           "base_conversion:base_max=3", "linear_equations",
+                                           "linear_equations:unknowns=2", "sorting",
+                                           "sorting:count=12,max=1000", "counting_letters",
+                                           "calendar", "calendar:days_max=800", "logic",
+                                           "logic:boxes_max=12,operators_max=12"));
 
 TEST(GeneratedTask, SplitsDoNotDependOnParameters) {
   // Of instances that two difficulties share, each is in one split.

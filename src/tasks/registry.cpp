@@ -7,6 +7,7 @@
 
 #include "tasks/arithmetic_tasks.h"
 #include "tasks/countdown.h"
+#include "tasks/puzzle_tasks.h"
 #include "tasks/task_settings.h"
 
 namespace minke {
@@ -25,6 +26,14 @@ constexpr TaskEntry kTasks[] = {
     {"chain_sums", "sums and differences in a row", chain_sums_parameters, make_chain_sums},
     {"gcd", "greatest common divisors", gcd_parameters, make_gcd},
     {"comparison", "which number is larger", comparison_parameters, make_comparison},
+    {"base_conversion", "numbers in other bases", base_conversion_parameters, make_base_conversion},
+    {"linear_equations", "one or two equations", linear_equations_parameters,
+     make_linear_equations},
+    {"sorting", "numbers from smallest to largest", sorting_parameters, make_sorting},
+    {"counting_letters", "how often a letter is in a word", counting_letters_parameters,
+     make_counting_letters},
+    {"calendar", "weekdays and dates", calendar_parameters, make_calendar},
+    {"logic", "orders and formulas", logic_parameters, make_logic},
 };
 
 }  // namespace
