@@ -8,6 +8,7 @@ minke_build_packages=(
   libfmt-dev nlohmann-json3-dev libutf8proc-dev libedit-dev
   libcurl4-openssl-dev libssl-dev libzip-dev
   libboost1.81-dev libsqlite3-dev libtomlplusplus-dev
+  bubblewrap # runs code that models write, to see whether it is right
   poppler-utils # pdftotext reads PDFs that are attached to messages
   ca-certificates python3 python3-pip # pip fetches the parts of a model
 )

@@ -141,7 +141,7 @@ double RewardRule::value(RewardKind kind, const RewardInput& input) const {
   const bool is_right = input.verdict.correct && !input.truncated;
   switch (kind) {
     case RewardKind::kAccuracy:
-      return is_right ? 1 : 0;
+      return input.truncated ? 0 : input.verdict.score.value_or(is_right ? 1 : 0);
     case RewardKind::kFormat:
       return input.thinking_closed && input.verdict.well_formed && !input.truncated ? 1 : 0;
     case RewardKind::kLanguage: {

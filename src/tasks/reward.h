@@ -25,7 +25,7 @@ struct RewardInput {
 };
 
 enum class RewardKind : uint8_t {
-  kAccuracy,  // 1: correct and not truncated
+  kAccuracy,  // 1: correct and not truncated; the task's score where it has one
   kFormat,    // 1: the thinking is closed and a well-formed answer follows
   kLanguage,  // the share of the letters of thinking and answer that are in the prompt's script
   kBrevity,   // 1 - tokens / tokens_max for correct answers, else 0

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,6 +26,8 @@ struct Verdict {
   bool well_formed = false;  // an answer in the form that was asked for, right or wrong
   bool correct = false;      // implies well_formed
   std::string why;           // one line for a person who asks why not; empty when correct
+  // In [0, 1], where a task grades more finely than right and wrong.
+  std::optional<double> score = std::nullopt;
 };
 
 // A solution worked out step by step, as a person would write it down.
