@@ -23,9 +23,10 @@ USES = {
     "models": ["ops", "io", "text"],
     "quantize": ["models"],
     "engine": ["models", "text"],
+    "eval": ["engine", "tasks"],
     "train": ["engine", "tasks"],
     "server": ["engine"],
-    "cli": ["train", "quantize", "server"],
+    "cli": ["train", "eval", "quantize", "server"],
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<([^>]+)>)')
 X86_HEADER = re.compile(r"(?:^|/)(?:[a-z]*intrin|cpuid)\.h$")

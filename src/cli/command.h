@@ -53,6 +53,7 @@ std::unique_ptr<Command> make_chat();
 std::unique_ptr<Command> make_calibrate();
 std::unique_ptr<Command> make_compare();
 std::unique_ptr<Command> make_completions();
+std::unique_ptr<Command> make_eval();
 std::unique_ptr<Command> make_help();
 std::unique_ptr<Command> make_list();
 std::unique_ptr<Command> make_logprobs();

@@ -86,6 +86,7 @@ EngineOptions EngineFlags::engine_options(std::string path) const {
   options.memory_bytes = memory.value_or(0);
   options.kv = kv == "q8" ? KvFormat::kQ8 : KvFormat::kBf16;
   options.chat_template = chat_template;
+  options.cache_tokens = cache_tokens;
   if (prefill_chunk) options.prefill_chunk = *prefill_chunk;
   options.mtp = writes && mtp != "off";
   options.draft_tokens = draft_tokens.value_or(-1);

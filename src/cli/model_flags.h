@@ -34,6 +34,7 @@ struct EngineFlags {
   std::optional<std::string> mtp;
   bool writes = true;
   std::string chat_template;  // its text; empty: the model's own. Not an option of its own here
+  int64_t cache_tokens = 0;   // EngineOptions::cache_tokens; likewise
 
   void declare(OptionList* options);
   // Of a verb that only reads: nothing to guess.

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <optional>
+#include <ranges>
 #include <utility>
 
 #include "core/check.h"
@@ -16,6 +18,20 @@
 namespace minke {
 
 namespace {
+
+std::optional<int> small_number(std::string_view text) {
+  int value = 0;
+  const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (fault != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value >= 0 && value < 1'000'000'000 ? std::optional(value) : std::nullopt;
+}
+
+// Of a problem of ours.
+CountdownInstance instance_of(const Problem& problem) {
+  auto instance = read_countdown(problem.expected);
+  CHECK(instance.has_value());
+  return *std::move(instance);
+}
 
 class CountdownTask : public GeneratedTask {
  public:
@@ -36,10 +52,10 @@ class CountdownTask : public GeneratedTask {
   }
 
   Verdict check(const Problem& problem, std::string_view answer) const override {
-    if (is_compact_) return check_countdown(countdown_instance(problem.expected), answer);
+    if (is_compact_) return check_countdown(instance_of(problem), answer);
     const auto final_text = final_answer(answer);
     if (!final_text) return {.why = "there is no final answer"};
-    return check_countdown(countdown_instance(problem.expected), *final_text);
+    return check_countdown(instance_of(problem), *final_text);
   }
 
  protected:
@@ -58,7 +74,7 @@ class CountdownTask : public GeneratedTask {
   }
 
   SolvedProblem work_out(const Problem& problem, Draws& draws) const override {
-    const CountdownInstance instance = countdown_instance(problem.expected);
+    const CountdownInstance instance = instance_of(problem);
     SolvedProblem solved = countdown_trace(instance.numbers, instance.target, trace_, draws);
     if (!is_compact_) solved.answer = answer_line(solved.answer);
     return solved;
@@ -80,26 +96,23 @@ class CountdownTask : public GeneratedTask {
 
 }  // namespace
 
-CountdownInstance countdown_instance(std::string_view expected) {
+Result<CountdownInstance> read_countdown(std::string_view text) {
   CountdownInstance instance;
-  bool is_target = false;
-  for (size_t at = 0; at < expected.size();) {
-    if (expected[at] == ' ' || expected[at] == '=') {
-      is_target = is_target || expected[at] == '=';
-      ++at;
-      continue;
-    }
-    int value = 0;
-    const auto [end, fault] =
-        std::from_chars(expected.data() + at, expected.data() + expected.size(), value);
-    CHECK(fault == std::errc());
-    at = static_cast<size_t>(end - expected.data());
-    if (is_target) {
-      instance.target = value;
-    } else {
-      instance.numbers.push_back(value);
-    }
+  const auto wrong = [&] {
+    return fail(fmt::format("'{}' is no countdown: it should be like '3 5 7 = 22'", text));
+  };
+  const size_t equals = text.find('=');
+  if (equals == std::string_view::npos) return wrong();
+  for (const auto part : std::views::split(text.substr(0, equals), ' ')) {
+    const std::string_view word(part);
+    if (word.empty()) continue;
+    const auto number = small_number(word);
+    if (!number || instance.numbers.size() == 20) return wrong();
+    instance.numbers.push_back(*number);
   }
+  const auto target = small_number(trimmed(text.substr(equals + 1)));
+  if (!target || instance.numbers.empty()) return wrong();
+  instance.target = *target;
   return instance;
 }
 

@@ -18,8 +18,8 @@ struct CountdownInstance {
   int target = 0;
 };
 
-// Problem::expected of a countdown: "3 5 7 = 22", the numbers ascending.
-CountdownInstance countdown_instance(std::string_view expected);
+// Of "3 5 7 = 22": 1 to 20 numbers and the target, all of at most nine digits.
+Result<CountdownInstance> read_countdown(std::string_view text);
 
 // Whether `text` is an expression (tasks/expression.h) of exactly these numbers with the target as
 // its value. Well formed: an expression, and what it claims to be, if anything, is the target.

@@ -40,7 +40,7 @@ TEST(Countdown, ChecksExpressions) {
       {"15/1+7", true, false},
       {"(5*3)+7 or so", false, false},
   };
-  const CountdownInstance instance = countdown_instance("3 5 7 = 22");
+  const CountdownInstance instance = read_countdown("3 5 7 = 22").value();
   ASSERT_EQ(instance.numbers, (std::vector<int>{3, 5, 7}));
   ASSERT_EQ(instance.target, 22);
   for (const auto& [text, well_formed, correct] : table) {
@@ -51,8 +51,15 @@ TEST(Countdown, ChecksExpressions) {
   }
 }
 
+TEST(Countdown, RefusesMalformedInstances) {
+  for (const char* text : {"", "=", "3 5 7", "= 22", "3 5 = ", "3 x = 4", "3 5 = 22 1", "-3 5 = 2",
+                           "3 99999999999 = 4", "3 5 = 99999999999"}) {
+    EXPECT_FALSE(read_countdown(text).has_value()) << text;
+  }
+}
+
 TEST(Countdown, WaysThroughFractionsCount) {
-  EXPECT_TRUE(check_countdown(countdown_instance("3 3 8 8 = 24"), "8/(3-8/3)").correct);
+  EXPECT_TRUE(check_countdown(read_countdown("3 3 8 8 = 24").value(), "8/(3-8/3)").correct);
 }
 
 TEST(Countdown, KnowsWhatCanBeReached) {

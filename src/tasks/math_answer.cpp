@@ -234,15 +234,22 @@ bool same_value(std::string_view a, std::string_view b) {
   return true;
 }
 
-// Letters and digits only, the letters small, without the brackets around a single choice.
+// The point of ".5".
+bool begins_decimal(std::string_view text, size_t at) {
+  return at + 1 < text.size() && is_digit(text[at + 1]);
+}
+
+// The letters small, without spaces, full stops and backslashes but between digits, and without the
+// brackets around a single choice.
 std::string words_of(std::string_view text) {
   std::string words;
-  for (const char c : text) {
-    if (c >= 'A' && c <= 'Z') {
-      words += static_cast<char>(c - 'A' + 'a');
-    } else if (c != ' ' && c != '.' && c != '\\') {
-      words += c;
-    }
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    const bool is_between_digits =
+        i > 0 && i + 1 < text.size() && is_digit(text[i - 1]) && is_digit(text[i + 1]);
+    const bool is_dress = c == ' ' || c == '\\' || (c == '.' && !begins_decimal(text, i));
+    if (is_dress && !is_between_digits) continue;
+    words += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
   }
   if (words.size() == 3 && words.front() == '(' && words.back() == ')') return words.substr(1, 1);
   return words;

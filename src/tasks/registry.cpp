@@ -7,6 +7,7 @@
 
 #include "tasks/arithmetic_tasks.h"
 #include "tasks/countdown.h"
+#include "tasks/file_tasks.h"
 #include "tasks/puzzle_tasks.h"
 #include "tasks/task_settings.h"
 
@@ -21,6 +22,8 @@ struct TaskEntry {
   Result<std::shared_ptr<const Task>> (*make)(const TaskSettings&);
 };
 
+std::span<const TaskParameter> no_parameters() { return {}; }
+
 constexpr TaskEntry kTasks[] = {
     {"countdown", "make a target of given numbers", countdown_parameters, make_countdown},
     {"chain_sums", "sums and differences in a row", chain_sums_parameters, make_chain_sums},
@@ -34,11 +37,21 @@ constexpr TaskEntry kTasks[] = {
      make_counting_letters},
     {"calendar", "weekdays and dates", calendar_parameters, make_calendar},
     {"logic", "orders and formulas", logic_parameters, make_logic},
+    {"gsm8k", "word problems", no_parameters, make_gsm8k},
+    {"math500", "competition problems", no_parameters, make_math500},
+    {"aime24", "thirty harder ones, test only", no_parameters, make_aime24},
+    {"humaneval", "Python functions, test only", no_parameters, make_humaneval},
+    {"mbpp", "short Python programs", no_parameters, make_mbpp},
+    {"choice", "multiple choice of your own", choice_parameters, make_choice},
+    {"jsonl", "problems of your own", jsonl_parameters, make_jsonl},
 };
 
 }  // namespace
 
 Result<std::shared_ptr<const Task>> find_task(std::string_view spec) {
+  if (spec.ends_with(".jsonl") && !spec.contains('=')) {
+    return find_task(fmt::format("jsonl:test={}", spec));
+  }
   const size_t colon = std::min(spec.find(':'), spec.size());
   const std::string_view name = spec.substr(0, colon);
   const auto* const entry = std::ranges::find(kTasks, name, &TaskEntry::name);

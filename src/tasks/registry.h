@@ -10,7 +10,8 @@
 
 namespace minke {
 
-// `spec` is a name, or a name with parameters: "countdown:numbers=4,max=50". The errors name the
+// `spec` is a name, a name with parameters ("countdown:numbers=4,max=50") or the path of a .jsonl
+// file, which is jsonl:test=PATH. The errors name the
 // tasks there are and the parameters that a task knows.
 Result<std::shared_ptr<const Task>> find_task(std::string_view spec);
 

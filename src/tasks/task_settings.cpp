@@ -28,13 +28,14 @@ std::optional<int64_t> value_of(const TaskParameter& parameter, std::string_view
 }
 
 std::string values_of(const TaskParameter& parameter) {
+  if (parameter.is_text) return "text";
   if (!parameter.choices.empty()) return fmt::format("{}", fmt::join(parameter.choices, "|"));
   return fmt::format("{} to {}", parameter.min, parameter.max);
 }
 
-std::string usual_value(const TaskParameter& parameter) {
-  if (parameter.choices.empty()) return std::to_string(parameter.usual);
-  return std::string(parameter.choices[static_cast<size_t>(parameter.usual)]);
+std::string number_text(const TaskParameter& parameter, int64_t value) {
+  if (parameter.choices.empty()) return std::to_string(value);
+  return std::string(parameter.choices[static_cast<size_t>(value)]);
 }
 
 }  // namespace
@@ -42,7 +43,8 @@ std::string usual_value(const TaskParameter& parameter) {
 std::string describe(std::span<const TaskParameter> parameters) {
   std::vector<std::string> parts;
   for (const TaskParameter& parameter : parameters) {
-    parts.push_back(fmt::format("{}={} ({}: {})", parameter.name, usual_value(parameter),
+    parts.push_back(fmt::format("{}={} ({}: {})", parameter.name,
+                                parameter.is_text ? "" : number_text(parameter, parameter.usual),
                                 values_of(parameter), parameter.about));
   }
   return parts.empty() ? "none" : fmt::format("{}", fmt::join(parts, ", "));
@@ -64,6 +66,10 @@ Result<TaskSettings> TaskSettings::parse(std::string_view task,
     }
     const std::string_view value =
         name.size() < setting.size() ? setting.substr(name.size() + 1) : std::string_view();
+    if (known->is_text) {
+      settings.texts_[known->name] = value;
+      continue;
+    }
     const auto number = value_of(*known, value);
     if (!number) {
       return misuse(fmt::format("task '{}': {} is '{}', and should be {}", task, name, value,
@@ -75,13 +81,15 @@ Result<TaskSettings> TaskSettings::parse(std::string_view task,
   }
   std::vector<std::string> unusual;
   for (const TaskParameter& parameter : parameters) {
+    if (parameter.is_text) {
+      const std::string& value = settings.texts_[parameter.name];
+      if (!value.empty()) unusual.push_back(fmt::format("{}={}", parameter.name, value));
+      continue;
+    }
     const int64_t value =
         settings.numbers_.try_emplace(parameter.name, parameter.usual).first->second;
     if (value == parameter.usual) continue;
-    unusual.push_back(fmt::format(
-        "{}={}", parameter.name,
-        parameter.choices.empty() ? std::to_string(value)
-                                  : std::string(parameter.choices[static_cast<size_t>(value)])));
+    unusual.push_back(fmt::format("{}={}", parameter.name, number_text(parameter, value)));
   }
   settings.spec_ =
       unusual.empty() ? std::string(task) : fmt::format("{}:{}", task, fmt::join(unusual, ","));
@@ -91,6 +99,12 @@ Result<TaskSettings> TaskSettings::parse(std::string_view task,
 int64_t TaskSettings::number(std::string_view parameter) const {
   const auto found = numbers_.find(parameter);
   CHECK(found != numbers_.end());
+  return found->second;
+}
+
+const std::string& TaskSettings::text(std::string_view parameter) const {
+  const auto found = texts_.find(parameter);
+  CHECK(found != texts_.end());
   return found->second;
 }
 

@@ -19,7 +19,8 @@ struct TaskParameter {
   int64_t usual = 0;  // of a choice: its index
   int64_t min = 0;
   int64_t max = 0;
-  std::vector<std::string_view> choices;  // empty: a number
+  std::vector<std::string_view> choices = {};  // empty: a number
+  bool is_text = false;                        // any text without a comma; usually empty
 };
 
 class TaskSettings {
@@ -31,13 +32,15 @@ class TaskSettings {
                                     std::string_view text);
 
   int64_t number(std::string_view parameter) const;
+  const std::string& text(std::string_view parameter) const;
   bool chosen(std::string_view parameter, std::string_view choice) const;
   // The task's name with what is not as usual.
   const std::string& spec() const { return spec_; }
 
  private:
   std::string spec_;
-  std::map<std::string_view, int64_t> numbers_;
+  std::map<std::string_view, int64_t> numbers_;  // and indices of choices
+  std::map<std::string_view, std::string> texts_;
   std::span<const TaskParameter> parameters_;
 };
 
