@@ -19,7 +19,7 @@ USES = {
     "ops": ["kernels"],
     "io": ["quant"],
     "text": ["core"],
-    "tasks": ["text"],
+    "tasks": ["io", "text"],
     "models": ["ops", "io", "text"],
     "quantize": ["models"],
     "engine": ["models", "text"],

@@ -6,7 +6,7 @@
 minke_build_packages=(
   g++ cmake ninja-build pkg-config ccache
   libfmt-dev nlohmann-json3-dev libutf8proc-dev libedit-dev
-  libcurl4-openssl-dev libssl-dev libzip-dev
+  libcurl4-openssl-dev libssl-dev libzip-dev zlib1g-dev
   libboost1.81-dev libsqlite3-dev libtomlplusplus-dev
   bubblewrap # runs code that models write, to see whether it is right
   poppler-utils # pdftotext reads PDFs that are attached to messages

@@ -53,6 +53,7 @@ std::unique_ptr<Command> make_chat();
 std::unique_ptr<Command> make_calibrate();
 std::unique_ptr<Command> make_compare();
 std::unique_ptr<Command> make_completions();
+std::unique_ptr<Command> make_data();
 std::unique_ptr<Command> make_eval();
 std::unique_ptr<Command> make_help();
 std::unique_ptr<Command> make_list();
@@ -67,5 +68,6 @@ std::unique_ptr<Command> make_show();
 std::unique_ptr<Command> make_convert();
 std::unique_ptr<Command> make_synth();
 std::unique_ptr<Command> make_tokenize();
+std::unique_ptr<Command> make_tokenizer();
 
 }  // namespace minke::cli

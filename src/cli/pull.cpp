@@ -8,7 +8,7 @@
 #include "cli/command.h"
 #include "cli/json_text.h"
 #include "cli/model_flags.h"
-#include "cli/text_util.h"
+#include "cli/pull_reporter.h"
 #include "core/system_limits.h"
 #include "io/catalogue.h"
 #include "io/download.h"
@@ -17,48 +17,6 @@
 namespace minke::cli {
 
 namespace {
-
-// Tells a person how the download goes: a bar in a terminal, a line every ten percent elsewhere.
-class Reporter : public PullObserver {
- public:
-  explicit Reporter(Console* console) : console_(console), bar_(console) {}
-
-  void say(const std::string& line) override {
-    bar_.finish();
-    console_->say(line + "\n");
-  }
-
-  void progress(const PullProgress& now) override {
-    if (now.bytes_total <= 0) return;
-    const double fraction =
-        static_cast<double>(now.bytes_done) / static_cast<double>(now.bytes_total);
-    const std::string amount =
-        fmt::format("{} of {}", human_bytes(now.bytes_done), human_bytes(now.bytes_total));
-    const std::string rate =
-        now.bytes_per_s > 0
-            ? fmt::format("  {}/s", human_bytes(static_cast<int64_t>(now.bytes_per_s)))
-            : "";
-    if (console_->can_redraw()) {
-      bar_.update(now.phase, fraction, amount + rate);
-      return;
-    }
-    const int tenth = static_cast<int>(fraction * 10);
-    if (now.phase == phase_ && tenth <= tenth_) return;
-    phase_ = now.phase;
-    tenth_ = tenth;
-    console_->err(fmt::format("{} {:3.0f}%  {}{}\n", now.phase, fraction * 100, amount, rate));
-  }
-
-  bool stop_wanted() override { return InterruptGuard::interrupted(); }
-
-  void finish() { bar_.finish(); }
-
- private:
-  Console* console_;
-  ProgressBar bar_;
-  std::string phase_;
-  int tenth_ = -1;
-};
 
 class Pull : public Command {
  public:
@@ -106,7 +64,7 @@ class Pull : public Command {
     options.models = folder;
     options.hub_base = hub_.value_or("");
     options.parallel = static_cast<int>(parallel_.value_or(options.parallel));
-    Reporter reporter(console);
+    PullReporter reporter(console);
     const InterruptGuard guard;
     const Result<PulledModel> pulled = pull_model(entry, options, reporter);
     reporter.finish();

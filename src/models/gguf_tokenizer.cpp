@@ -65,6 +65,26 @@ Result<TokenizerSpec> read_tokenizer_spec(const GgufFile& file) {
   return spec;
 }
 
+void write_tokenizer_spec(const TokenizerSpec& spec, const std::string& chat_template,
+                          GgufWriter& writer) {
+  writer.set_text("tokenizer.ggml.model", spec.model);
+  writer.set_text("tokenizer.ggml.pre", spec.pre);
+  writer.set_texts("tokenizer.ggml.tokens", spec.tokens);
+  writer.set_int32s("tokenizer.ggml.token_type", spec.types);
+  writer.set_texts("tokenizer.ggml.merges", spec.merges);
+  const auto set_id = [&](const char* key, std::optional<int32_t> id) {
+    if (id) writer.set_uint32(key, static_cast<uint32_t>(*id));
+  };
+  set_id("tokenizer.ggml.bos_token_id", spec.bos);
+  set_id("tokenizer.ggml.eos_token_id", spec.eos);
+  set_id("tokenizer.ggml.eot_token_id", spec.eot);
+  set_id("tokenizer.ggml.padding_token_id", spec.pad);
+  if (spec.add_bos) writer.set_boolean("tokenizer.ggml.add_bos_token", *spec.add_bos);
+  if (spec.add_eos) writer.set_boolean("tokenizer.ggml.add_eos_token", *spec.add_eos);
+  if (spec.nfc) writer.set_boolean("tokenizer.minke.nfc", *spec.nfc);
+  if (!chat_template.empty()) writer.set_text("tokenizer.chat_template", chat_template);
+}
+
 Result<std::unique_ptr<Tokenizer>> load_tokenizer(const GgufFile& file) {
   MINKE_ASSIGN(TokenizerSpec spec, read_tokenizer_spec(file));
   auto tokenizer = Tokenizer::create(std::move(spec));

@@ -12,6 +12,7 @@
 #include "io/gguf_writer.h"
 #include "io/json_file.h"
 #include "io/safetensors.h"
+#include "models/gguf_tokenizer.h"
 #include "models/hf_tensors.h"
 #include "models/hf_tokenizer.h"
 #include "models/rope_scaling.h"
@@ -355,22 +356,8 @@ Result<Facts> write_config(const Config& config, const std::string& name, const 
 Status write_tokenizer(const std::string& folder, const Config& generation, const Facts& facts,
                        GgufWriter& writer) {
   MINKE_ASSIGN(const TokenizerSpec spec, read_hf_tokenizer(folder, facts.vocab_size));
-  writer.set_text("tokenizer.ggml.model", spec.model);
-  writer.set_text("tokenizer.ggml.pre", spec.pre);
-  writer.set_texts("tokenizer.ggml.tokens", spec.tokens);
-  writer.set_int32s("tokenizer.ggml.token_type", spec.types);
-  writer.set_texts("tokenizer.ggml.merges", spec.merges);
-  const auto set_id = [&](const char* key, std::optional<int32_t> id) {
-    if (id) writer.set_uint32(key, static_cast<uint32_t>(*id));
-  };
-  set_id("tokenizer.ggml.bos_token_id", spec.bos);
-  set_id("tokenizer.ggml.eos_token_id", spec.eos);
-  set_id("tokenizer.ggml.padding_token_id", spec.pad);
-  if (spec.add_bos) writer.set_boolean("tokenizer.ggml.add_bos_token", *spec.add_bos);
-  if (spec.add_eos) writer.set_boolean("tokenizer.ggml.add_eos_token", *spec.add_eos);
-  if (spec.nfc) writer.set_boolean("tokenizer.minke.nfc", *spec.nfc);
   MINKE_ASSIGN(const std::string chat_template, read_hf_chat_template(folder));
-  if (!chat_template.empty()) writer.set_text("tokenizer.chat_template", chat_template);
+  write_tokenizer_spec(spec, chat_template, writer);
 
   const auto set_number = [&](const char* from, const char* to) -> Status {
     if (!generation.has(from)) return {};

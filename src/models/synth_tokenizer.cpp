@@ -8,29 +8,13 @@
 #include <vector>
 
 #include "core/check.h"
+#include "text/bpe.h"
 
 namespace minke {
 namespace {
 
 constexpr int32_t kNormal = 1;
 constexpr int32_t kControl = 3;
-
-std::string utf8(uint32_t code_point) {
-  if (code_point < 0x80) return {static_cast<char>(code_point)};
-  return {static_cast<char>(0xc0 | (code_point >> 6)), static_cast<char>(0x80 | (code_point & 63))};
-}
-
-// The character that GPT-2's vocabulary writes a byte as: printable Latin-1 stands for itself, the
-// other bytes take the code points from 256 on.
-std::array<std::string, 256> byte_characters() {
-  std::array<std::string, 256> characters;
-  uint32_t next = 256;
-  for (uint32_t byte = 0; byte < 256; ++byte) {
-    const bool printable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte != 0xad);
-    characters[byte] = utf8(printable ? byte : next++);
-  }
-  return characters;
-}
 
 // Merges of common English, best first, in GPT-2's spelling ("Ġ" is a space). Each joins two
 // tokens that exist by then.
@@ -77,7 +61,10 @@ void write_synth_tokenizer(GgufWriter& writer, std::string_view pre_tokenizer, i
   const auto add = [&](std::string token) {
     if (seen.insert(token).second) tokens.push_back(std::move(token));
   };
-  for (const std::string& character : byte_characters()) add(character);
+  for (uint32_t byte = 0; byte < 256; ++byte) {
+    const char c = static_cast<char>(byte);
+    add(gpt2_text_of_bytes({&c, 1}));
+  }
   for (const std::string_view merge : kMerges) {
     const size_t space = merge.find(' ');
     const std::string left(merge.substr(0, space)), right(merge.substr(space + 1));

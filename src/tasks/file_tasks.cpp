@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "core/check.h"
+#include "io/data_catalogue.h"
 #include "tasks/answer_checks.h"
 #include "tasks/countdown.h"
-#include "tasks/data_file.h"
 #include "tasks/final_answer.h"
 #include "tasks/generated_task.h"
 #include "tasks/json_rows.h"
@@ -89,7 +89,7 @@ Status add_rows(const std::string& path, Split split, const AddRow& add_row, Fil
 
 Status add_set(std::string_view name, std::string_view file, Split split, const AddRow& add_row,
                FileTask* task) {
-  MINKE_ASSIGN(const std::string path, data_file(name, file));
+  MINKE_ASSIGN(const std::string path, data_set_file(name, file));
   return add_rows(path, split, add_row, task);
 }
 

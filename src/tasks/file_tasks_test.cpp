@@ -166,8 +166,11 @@ TEST_F(FileTasks, ErrorsNameTheLine) {
                   .contains("\"answer\" must be"));
   EXPECT_TRUE(error("jsonl:test=/no/such/file").contains("/no/such/file: "));
   EXPECT_EQ(error("jsonl"), "task 'jsonl': name a file, as in jsonl:test=FILE");
+  setenv("XDG_CACHE_HOME", folder_.c_str(), 1);
   EXPECT_EQ(error("aime24"), "the data set aime24 is not on this machine (no math/aime24.json in " +
-                                 folder_.string() + "): fetch it with minke data pull aime24");
+                                 folder_.string() + " or in " + folder_.string() +
+                                 "/minke/data): fetch it with minke data pull aime24");
+  unsetenv("XDG_CACHE_HOME");
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "core/check.h"
 #include "text/unicode.h"
 
@@ -42,6 +44,15 @@ std::optional<std::string> bytes_of_gpt2_text(std::string_view text) {
     i += glyph.length;
   }
   return bytes;
+}
+
+std::string gpt2_text_of_bytes(std::string_view bytes) {
+  std::string text;
+  for (const char c : bytes) {
+    const auto code = std::ranges::find(kGpt2ByteOfCode, static_cast<uint8_t>(c));
+    append_utf8(text, static_cast<uint32_t>(code - kGpt2ByteOfCode.begin()));
+  }
+  return text;
 }
 
 Result<BytePairEncoder> BytePairEncoder::create(Options options, const TokenTable& others) {

@@ -22,6 +22,7 @@ namespace minke {
 // GPT-2's way of writing bytes as printable characters ("Ġ" for a space), undone. Nothing when the
 // text has a character that stands for no byte.
 std::optional<std::string> bytes_of_gpt2_text(std::string_view text);
+std::string gpt2_text_of_bytes(std::string_view bytes);
 
 class BytePairEncoder {
  public:
