@@ -15,7 +15,7 @@ class Synth : public Command {
  public:
   CommandText text() const override {
     std::string shapes;
-    for (const SynthShape& shape : synth_shapes()) {
+    for (const ModelShape& shape : synth_shapes()) {
       shapes += fmt::format("{}{} ({})", shapes.empty() ? "" : ", ", shape.name, shape.about);
     }
     return {.name = "synth",
@@ -33,7 +33,7 @@ class Synth : public Command {
 
   void declare(OptionList* options) override {
     std::vector<std::string> shapes;
-    for (const SynthShape& shape : synth_shapes()) shapes.emplace_back(shape.name);
+    for (const ModelShape& shape : synth_shapes()) shapes.emplace_back(shape.name);
     Option& shape = options->choice("SHAPE", "The model whose shape it takes", shapes, &shape_);
     shape.value_name.clear();
     shape.required = true;

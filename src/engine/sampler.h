@@ -56,12 +56,13 @@ class Sampler {
   Result<int32_t> sample(std::span<float> logits, std::span<const int32_t> history,
                          const SamplerOptions& options);
 
-  // Log-softmax of the logits as they are: exponentials in fp32, summed in 16 fp32 lanes inside
+  // Log of the sum of exp(logit / temperature): exponentials in fp32, summed in 16 fp32 lanes inside
   // blocks of 64 and in double across them, in a fixed order. Good to 1e-7. Whoever compares
   // log-probabilities (the trainer with the rollout) must take them from here.
-  Result<double> log_sum_exp(std::span<const float> logits);
-  static double logprob(std::span<const float> logits, double log_sum_exp, int32_t token) {
-    return static_cast<double>(logits[static_cast<size_t>(token)]) - log_sum_exp;
+  Result<double> log_sum_exp(std::span<const float> logits, double temperature = 1.0);
+  static double logprob(std::span<const float> logits, double log_sum_exp, int32_t token,
+                        double temperature = 1.0) {
+    return static_cast<double>(logits[static_cast<size_t>(token)]) / temperature - log_sum_exp;
   }
   // The `count` likeliest tokens, likeliest first, of equals the lower id first.
   std::vector<TokenLogprob> top(std::span<const float> logits, double log_sum_exp, int64_t count);

@@ -59,17 +59,19 @@ Result<const GgufTensor*> matching_tensor(const GgufFile& file, const Weight& we
   return tensor;
 }
 
-// Norms and biases are small: kept as fp32 of our own, whatever the file has.
-Status load_vector(const GgufFile& file, const GgufTensor& tensor, Weight& weight) {
+// As fp32 of our own, from whatever the file has: `blocks` of `type`. Norms and biases always (they
+// are small), and all weights for training.
+Status decode_weight(const GgufFile& file, QuantType type, const std::byte* blocks,
+                     Weight& weight) {
   const auto count = static_cast<size_t>(weight.shape.count());
-  if (weight.shape.count() % quant_format(tensor.type).block_size != 0) {
+  if (weight.shape.back() % quant_format(type).block_size != 0) {
     return fail(fmt::format("{}: tensor '{}' {} cannot be {}", file.path(), weight.name,
-                            weight.shape.str(), quant_name(tensor.type)));
+                            weight.shape.str(), quant_name(type)));
   }
-  MINKE_ASSIGN(weight.storage, Buffer::allocate(count * sizeof(float), weight.name.c_str()));
-  auto* values = reinterpret_cast<float*>(weight.storage.data());
-  MINKE_ASSIGN(const GgufBytes bytes, GgufFile::bytes_of(tensor));
-  quant_format(tensor.type).decode(bytes.data, values, weight.shape.count());
+  MINKE_ASSIGN(Buffer storage, Buffer::allocate(count * sizeof(float), weight.name.c_str()));
+  auto* values = reinterpret_cast<float*>(storage.data());
+  quant_format(type).decode(blocks, values, weight.shape.count());
+  weight.storage = std::move(storage);  // `blocks` may lie in the one before
   weight.type = QuantType::kF32;
   weight.rows = weight.storage.data();
   for (size_t i = 0; i < count; ++i) {
@@ -240,11 +242,15 @@ Result<std::unique_ptr<Model>> load_model(const GgufFile& file, Ops& ops,
     const auto load = [&]() -> Status {
       if (const GgufTensor* source = kv_b_source(file, weight)) {
         MINKE_TRY(take_half(file, *source, config.latent, weight));
+        done += source->bytes / 2;
+        if (options.trainable) {
+          MINKE_TRY(decode_weight(file, weight.type, weight.rows, weight));
+          return ops.prepare(weight, true);
+        }
         const Status prepared = ops.prepare(weight, false);
         weight.storage = Buffer();
         weight.rows = nullptr;
         if (!prepared) return fail(fmt::format("{}: {}", file.path(), prepared.error().message));
-        done += source->bytes / 2;
         return {};
       }
       MINKE_ASSIGN(const GgufTensor* tensor, matching_tensor(file, weight));
@@ -253,8 +259,9 @@ Result<std::unique_ptr<Model>> load_model(const GgufFile& file, Ops& ops,
         streamed.push_back(&weight);
         return {};
       }
-      if (weight.shape.rank() == 1) {
-        MINKE_TRY(load_vector(file, *tensor, weight));
+      if (weight.shape.rank() == 1 || options.trainable) {
+        MINKE_ASSIGN(const GgufBytes bytes, GgufFile::bytes_of(*tensor));
+        MINKE_TRY(decode_weight(file, tensor->type, bytes.data, weight));
         MINKE_TRY(ops.prepare(weight, true));
       } else {
         weight.type = tensor->type;

@@ -24,6 +24,8 @@ std::unique_ptr<Model> make_model(const ModelConfig& config);
 
 struct LoadOptions {
   bool mtp = false;  // with the layer that predicts further (models/mtp_layer.h), if there is one
+  // For training: every weight in fp32, in memory of its own that keeps its rows.
+  bool trainable = false;
   // Outlives the model: those that routers choose from stay in the file and are read through it.
   ExpertStore* experts = nullptr;
 };

@@ -30,7 +30,7 @@ constexpr MixtureConfig kV3Mixture = {.route = {.experts = 256,
                                       .dense_layers = 3,
                                       .has_bias = true};
 
-constexpr SynthShape kShapes[] = {
+constexpr ModelShape kShapes[] = {
     {"r1-distill-qwen-1.5b", "1.78 billion parameters, 1.1 GB in Q4_K_M", "qwen2",
      "deepseek-r1-qwen", 28, 1536, 12, 2, 128, 8960, 151936, 131072, 1e4F, 1e-6F, false, true,
      false, false},
@@ -215,7 +215,7 @@ class Recipe {
 
 class Plan {
  public:
-  Plan(const SynthShape& shape, const Recipe& recipe) {
+  Plan(const ModelShape& shape, const Recipe& recipe) {
     matrix("token_embd.weight", recipe.embedding(shape.tied_embeddings), shape.vocab_size,
            shape.dim);
     if (shape.llama3_rope) vector("rope_freqs.weight", shape.head_dim / 2, 1.0F, 0.0F);
@@ -238,7 +238,7 @@ class Plan {
  private:
   std::string name(std::string_view part) const { return fmt::format("blk.{}.{}", layer_, part); }
 
-  void block(const SynthShape& shape, const Recipe& recipe) {
+  void block(const ModelShape& shape, const Recipe& recipe) {
     vector(name("attn_norm.weight"), shape.dim, 1.0F, 0.1F);
     if (shape.latent.kv_rank > 0) {
       latent_attention(shape, recipe);
@@ -253,7 +253,7 @@ class Plan {
     }
   }
 
-  void attention(const SynthShape& shape, const Recipe& recipe) {
+  void attention(const ModelShape& shape, const Recipe& recipe) {
     const int64_t q_dim = shape.heads * shape.head_dim;
     const int64_t kv_dim = shape.kv_heads * shape.head_dim;
     matrix(name("attn_q.weight"), recipe.matrix(), q_dim, shape.dim);
@@ -271,7 +271,7 @@ class Plan {
     matrix(name("attn_output.weight"), recipe.matrix(), shape.dim, q_dim);
   }
 
-  void latent_attention(const SynthShape& shape, const Recipe& recipe) {
+  void latent_attention(const ModelShape& shape, const Recipe& recipe) {
     const LatentConfig& a = shape.latent;
     const int64_t q_dim = shape.heads * (a.nope_dim + a.rope_dim);
     if (a.q_rank > 0) {
@@ -288,7 +288,7 @@ class Plan {
     matrix(name("attn_output.weight"), recipe.matrix(), shape.dim, shape.heads * a.value_dim);
   }
 
-  void network(const SynthShape& shape, const Recipe& recipe, std::string_view suffix,
+  void network(const ModelShape& shape, const Recipe& recipe, std::string_view suffix,
                int64_t width) {
     const auto part = [&](std::string_view which) {
       return name(fmt::format("ffn_{}{}.weight", which, suffix));
@@ -298,7 +298,7 @@ class Plan {
     matrix(part("down"), recipe.sensitive(layer_, shape.layers), shape.dim, width);
   }
 
-  void mixture(const SynthShape& shape, const Recipe& recipe) {
+  void mixture(const ModelShape& shape, const Recipe& recipe) {
     const MixtureConfig& m = shape.mixture;
     const int64_t experts = m.route.experts;
     matrix(name("ffn_gate_inp.weight"), QuantType::kF32, experts, shape.dim);
@@ -382,73 +382,13 @@ class Pools {
   std::map<std::pair<QuantType, float>, std::vector<std::byte>> pools_;
 };
 
-// What deepseek2 and mixtures have besides.
-void write_mixture_metadata(GgufWriter& writer, const SynthShape& shape) {
-  const auto key = [&](std::string_view name) {
-    return fmt::format("{}.{}", shape.architecture, name);
-  };
-  const auto set = [&](std::string_view name, int64_t value) {
-    writer.set_uint32(key(name), static_cast<uint32_t>(value));
-  };
-  const MixtureConfig& m = shape.mixture;
-  if (m.route.experts > 0) {
-    set("expert_count", m.route.experts);
-    set("expert_used_count", m.route.used);
-    set("expert_feed_forward_length", m.expert_dim);
-    set("expert_shared_count", m.shared);
-    set("leading_dense_block_count", m.dense_layers);
-    set("expert_gating_func", m.route.score == ExpertScore::kSigmoid ? 2 : 1);
-    set("expert_group_count", m.route.groups);
-    set("expert_group_used_count", m.route.groups_used);
-    writer.set_boolean(key("expert_weights_norm"), m.route.normalise);
-    writer.set_float32(key("expert_weights_scale"), m.route.scale);
-  }
-  const LatentConfig& a = shape.latent;
-  if (a.kv_rank == 0) return;
-  if (a.q_rank > 0) set("attention.q_lora_rank", a.q_rank);
-  set("attention.kv_lora_rank", a.kv_rank);
-  set("attention.key_length", a.kv_rank + a.rope_dim);
-  set("attention.value_length", a.kv_rank);
-  set("attention.key_length_mla", a.nope_dim + a.rope_dim);
-  set("attention.value_length_mla", a.value_dim);
-  writer.set_text(key("rope.scaling.type"), "yarn");
-  writer.set_float32(key("rope.scaling.factor"), shape.yarn_factor);
-  set("rope.scaling.original_context_length", 4096);
-  writer.set_float32(key("rope.scaling.yarn_log_multiplier"), 0.1F * shape.yarn_mscale);
-}
-
-void write_metadata(GgufWriter& writer, const SynthShape& shape, const SynthSpec& spec) {
-  const auto key = [&](std::string_view name) {
-    return fmt::format("{}.{}", shape.architecture, name);
-  };
-  const auto set = [&](std::string_view name, int64_t value) {
-    writer.set_uint32(key(name), static_cast<uint32_t>(value));
-  };
-  writer.set_text("general.architecture", shape.architecture);
-  writer.set_text("general.name",
-                  fmt::format("{} (random weights, seed {})", shape.name, spec.seed));
-  writer.set_uint32("general.quantization_version", 2);
-  set("block_count", shape.layers + (shape.mtp ? 1 : 0));
-  if (shape.mtp) set("nextn_predict_layers", 1);
-  set("context_length", shape.context_max);
-  set("embedding_length", shape.dim);
-  set("feed_forward_length", shape.ffn_dim);
-  set("attention.head_count", shape.heads);
-  set("attention.head_count_kv", shape.kv_heads);
-  write_mixture_metadata(writer, shape);
-  if (shape.latent.kv_rank == 0 && shape.head_dim * shape.heads != shape.dim) {
-    set("attention.key_length", shape.head_dim);
-    set("attention.value_length", shape.head_dim);
-  }
-  set("rope.dimension_count", shape.latent.kv_rank > 0 ? shape.latent.rope_dim : shape.head_dim);
-  set("vocab_size", shape.vocab_size);
-  writer.set_float32(key("rope.freq_base"), shape.rope_base);
-  writer.set_float32(key("attention.layer_norm_rms_epsilon"), shape.norm_epsilon);
+void write_metadata(GgufWriter& writer, const ModelShape& shape, const SynthSpec& spec) {
+  write_shape(writer, shape, fmt::format("{} (random weights, seed {})", shape.name, spec.seed));
   write_synth_tokenizer(writer, shape.pre_tokenizer, shape.vocab_size);
 }
 
 // The small fp32 tensors: norms, biases, rotary factors.
-Status write_vector(GgufWriter& writer, const SynthShape& shape, const TensorPlan& tensor,
+Status write_vector(GgufWriter& writer, const ModelShape& shape, const TensorPlan& tensor,
                     uint64_t seed, uint64_t stream) {
   const std::vector<float> values =
       tensor.name == "rope_freqs.weight"
@@ -472,7 +412,16 @@ Status write_matrix(GgufWriter& writer, Pools& pools, const TensorPlan& tensor, 
 
 }  // namespace
 
-std::span<const SynthShape> synth_shapes() { return kShapes; }
+std::span<const ModelShape> synth_shapes() { return kShapes; }
+
+std::vector<std::pair<std::string, Shape>> shape_tensors(const ModelShape& shape) {
+  std::vector<std::pair<std::string, Shape>> tensors;
+  const Plan plan(shape, *Recipe::parse("F32"));
+  for (const TensorPlan& tensor : plan.tensors()) {
+    tensors.emplace_back(tensor.name, tensor.shape);
+  }
+  return tensors;
+}
 
 std::vector<std::string> synth_quants() {
   std::vector<std::string> names = {"Q4_K_M"};
@@ -482,15 +431,15 @@ std::vector<std::string> synth_quants() {
 
 Status write_synth(const SynthSpec& spec, const std::string& path,
                    const std::function<bool(double)>& progress) {
-  const auto* known_shape = std::ranges::find(kShapes, spec.shape, &SynthShape::name);
+  const auto* known_shape = std::ranges::find(kShapes, spec.shape, &ModelShape::name);
   if (known_shape == std::end(kShapes)) {
     std::vector<std::string> names;
-    for (const SynthShape& known : kShapes) names.emplace_back(known.name);
+    for (const ModelShape& known : kShapes) names.emplace_back(known.name);
     return misuse(fmt::format("there is no shape '{}' to make; there are {}", spec.shape,
                               fmt::join(names, ", ")));
   }
   MINKE_ASSIGN(const Recipe recipe, Recipe::parse(spec.quant));
-  SynthShape shape = *known_shape;
+  ModelShape shape = *known_shape;
   if (spec.layers != 0) {
     // A mixture's first layers have no experts: with them alone it would be another model.
     const int64_t least = shape.mixture.route.experts > 0 ? shape.mixture.dense_layers + 1 : 1;

@@ -13,41 +13,18 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/result.h"
-#include "models/model.h"
+#include "models/model_shape.h"
 
 namespace minke {
 
-struct SynthShape {
-  const char* name;
-  const char* about;  // for people
-  const char* architecture;
-  const char* pre_tokenizer;
-  int64_t layers;
-  int64_t dim;
-  int64_t heads;
-  int64_t kv_heads;
-  int64_t head_dim;
-  int64_t ffn_dim;
-  int64_t vocab_size;
-  int64_t context_max;
-  float rope_base;
-  float norm_epsilon;
-  bool tied_embeddings;
-  bool qkv_bias;
-  bool qk_norm;
-  bool llama3_rope;  // with the tensor of frequency factors
-  // DeepSeek's: a mixture of experts behind `dense_layers` blocks, and latent attention.
-  MixtureConfig mixture = {};
-  LatentConfig latent = {};
-  float yarn_factor = 1.0F;  // of the 4,096 tokens that DeepSeek began with
-  float yarn_mscale = 0.0F;
-  bool mtp = false;  // with the layer that predicts further (models/mtp_layer.h)
-};
+std::span<const ModelShape> synth_shapes();
 
-std::span<const SynthShape> synth_shapes();
+// The tensors of a file of that shape, in its order.
+std::vector<std::pair<std::string, Shape>> shape_tensors(const ModelShape& shape);
 
 // "Q4_K_M" and every format by its own name. Q4_K_M is llama.cpp's mixture: Q6_K for the output
 // and for half of the attn_v and ffn_down matrices, Q4_K for the rest. A matrix whose rows are no

@@ -23,8 +23,8 @@ namespace {
 
 using testing::HasSubstr;
 
-const SynthShape& find_shape(const std::string& name) {
-  return *std::ranges::find(synth_shapes(), name, &SynthShape::name);
+const ModelShape& find_shape(const std::string& name) {
+  return *std::ranges::find(synth_shapes(), name, &ModelShape::name);
 }
 
 class Synth : public testing::Test {

@@ -65,20 +65,31 @@ struct MixtureWeights {
   float* up_gradient = nullptr;
   float* down_gradient = nullptr;
 };
-struct MixtureGradients {
-  Tensor dx, dlogits;
-};
-// What the experts computed between is computed again. Which experts a token goes to has no
-// gradient, nor has the router's bias; what their scores weigh has.
-MixtureGradients mixture_backward(const BackwardContext& context, const Tensor& dy, const Tensor& x,
-                                  const Tensor& logits, std::span<const float> bias,
-                                  const RouteSpec& spec, const MixtureWeights& weights);
-
 // The rows of one sequence that attend to each other, from position 0 on.
 struct SequenceRows {
   int64_t first_row = 0;
   int64_t row_count = 0;
 };
+
+// The complementary loss that keeps experts in use within a sequence (DeepSeek V3, equations 17 to
+// 20): weight · Σ over experts of f · P, where f is the expert's share of the sequence's routes, times
+// the number of experts, and P its mean normalised score. A batch's sequences count by their rows.
+struct BalanceLoss {
+  float weight = 0.0F;  // 0: none
+  std::span<const SequenceRows> sequences;
+};
+
+struct MixtureGradients {
+  Tensor dx, dlogits;
+  std::vector<int64_t> loads;  // [experts], rows that went to each
+};
+// What the experts computed between is computed again. Which experts a token goes to has no
+// gradient, nor has the router's bias; what their scores weigh has.
+MixtureGradients mixture_backward(const BackwardContext& context, const Tensor& dy, const Tensor& x,
+                                  const Tensor& logits, std::span<const float> bias,
+                                  const RouteSpec& spec, const MixtureWeights& weights,
+                                  const BalanceLoss& balance = {});
+
 struct AttentionGradients {
   Tensor dq, dk, dv;
 };

@@ -294,7 +294,7 @@ TEST_F(BackwardTest, CrossEntropy) {
   const BackwardContext context = {*ops_, ops_->pool()};
   for (const bool weighted : {false, true}) {
     const std::span<const float> given = weighted ? std::span(weights) : std::span<const float>();
-    const auto at = [&] { return softmax_cross_entropy(context, logits, targets, given); };
+    const auto at = [&] { return *softmax_cross_entropy(context, logits, targets, given); };
     const TokenLoss result = at();
     double typical = 0.0;
     for (float value : result.dlogits.values())
@@ -323,7 +323,7 @@ TEST_F(BackwardTest, CrossEntropy) {
 TEST_F(BackwardTest, CrossEntropyOfHugeLogitsIsFinite) {
   const Tensor logits = spread_tensor(*ops_, {1, 4}, 1, 1e30);
   const std::vector<int32_t> targets = {2};
-  const TokenLoss result = softmax_cross_entropy({*ops_, ops_->pool()}, logits, targets);
+  const TokenLoss result = *softmax_cross_entropy({*ops_, ops_->pool()}, logits, targets);
   EXPECT_TRUE(std::isfinite(result.loss));
   for (float value : result.dlogits.values()) EXPECT_TRUE(std::isfinite(value));
 }

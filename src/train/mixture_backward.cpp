@@ -20,29 +20,41 @@ float* room(std::vector<float>& memory, int64_t rows, int64_t columns) {
   return memory.data();
 }
 
+// The scores of a row's experts, all of them.
+void score_experts(const float* logits, ExpertScore kind, std::span<float> scores) {
+  if (kind == ExpertScore::kSigmoid) {
+    for (size_t e = 0; e < scores.size(); ++e) scores[e] = 1.0F / (1.0F + std::exp(-logits[e]));
+    return;
+  }
+  const float most = *std::max_element(logits, logits + scores.size());
+  float sum = 0.0F;
+  for (size_t e = 0; e < scores.size(); ++e) {
+    scores[e] = std::exp(logits[e] - most);
+    sum += scores[e];
+  }
+  for (float& value : scores) value /= sum;
+}
+
+// From the gradient by the scores to that by the logits, in place.
+void through_scores(ExpertScore kind, std::span<const float> scores, float* gradient) {
+  if (kind == ExpertScore::kSigmoid) {
+    for (size_t e = 0; e < scores.size(); ++e) gradient[e] *= scores[e] * (1.0F - scores[e]);
+    return;
+  }
+  float dot = 0.0F;
+  for (size_t e = 0; e < scores.size(); ++e) dot += gradient[e] * scores[e];
+  for (size_t e = 0; e < scores.size(); ++e) gradient[e] = scores[e] * (gradient[e] - dot);
+}
+
 // Gradients of the logits, given those of the weights [rows * used]: the scores' derivative, and
 // that of their sum where weights are divided by it.
 Tensor route_backward(const BackwardContext& context, const Tensor& logits, const RouteSpec& spec,
                       const Routes& routes, std::span<const float> dweights) {
   Tensor dlogits = context.zeros(logits.shape());
-  const int64_t experts = spec.experts;
-  std::vector<float> scores(static_cast<size_t>(experts));
+  std::vector<float> scores(static_cast<size_t>(spec.experts));
   for (int64_t row = 0; row < logits.rows(); ++row) {
-    const float* in = logits.row(row);
     float* out = dlogits.row(row);
-    if (spec.score == ExpertScore::kSigmoid) {
-      for (int64_t e = 0; e < experts; ++e) {
-        scores[static_cast<size_t>(e)] = 1.0F / (1.0F + std::exp(-in[e]));
-      }
-    } else {
-      const float most = *std::max_element(in, in + experts);
-      float sum = 0.0F;
-      for (int64_t e = 0; e < experts; ++e) {
-        scores[static_cast<size_t>(e)] = std::exp(in[e] - most);
-        sum += scores[static_cast<size_t>(e)];
-      }
-      for (float& value : scores) value /= sum;
-    }
+    score_experts(logits.row(row), spec.score, scores);
     // By the scores of the chosen: those of the others weigh nothing.
     const auto first = static_cast<size_t>(row * spec.used);
     const auto used = static_cast<size_t>(spec.used);
@@ -58,20 +70,43 @@ Tensor route_backward(const BackwardContext& context, const Tensor& logits, cons
       }
     }
     for (size_t i = 0; i < used; ++i) out[chosen[i]] = spec.scale * (dweight[i] - mean) / sum;
-    if (spec.score == ExpertScore::kSigmoid) {
-      for (int64_t e = 0; e < experts; ++e) {
-        const float s = scores[static_cast<size_t>(e)];
-        out[e] *= s * (1.0F - s);
-      }
-    } else {
-      float dot = 0.0F;
-      for (int64_t e = 0; e < experts; ++e) dot += out[e] * scores[static_cast<size_t>(e)];
-      for (int64_t e = 0; e < experts; ++e) {
-        out[e] = scores[static_cast<size_t>(e)] * (out[e] - dot);
-      }
-    }
+    through_scores(spec.score, scores, out);
   }
   return dlogits;
+}
+
+// Adds the gradient of the balance loss to dlogits.
+void add_balance(const Tensor& logits, const RouteSpec& spec, const Routes& routes,
+                 const BalanceLoss& balance, Tensor& dlogits) {
+  const auto experts = static_cast<size_t>(spec.experts);
+  std::vector<float> shares(experts);
+  std::vector<float> scores(experts);
+  std::vector<float> gradient(experts);
+  for (const SequenceRows& sequence : balance.sequences) {
+    std::ranges::fill(shares, 0.0F);
+    const int64_t first = sequence.first_row;
+    const int64_t last = first + sequence.row_count;
+    for (int64_t i = first * spec.used; i < last * spec.used; ++i) {
+      shares[static_cast<size_t>(routes.experts[static_cast<size_t>(i)])] += 1.0F;
+    }
+    // f / T · (T / the batch's rows): the sequence's length cancels but for what f divides by.
+    const float factor = balance.weight * static_cast<float>(spec.experts) /
+                         static_cast<float>(spec.used * sequence.row_count * logits.rows());
+    for (int64_t row = first; row < last; ++row) {
+      score_experts(logits.row(row), spec.score, scores);
+      float sum = 0.0F;
+      float mean = 0.0F;
+      for (size_t e = 0; e < experts; ++e) {
+        sum += scores[e];
+        mean += shares[e] * scores[e];
+      }
+      mean /= sum;
+      // By a normalised score; softmax's are it already, and their sum is 1.
+      for (size_t e = 0; e < experts; ++e) gradient[e] = factor * (shares[e] - mean) / sum;
+      through_scores(spec.score, scores, gradient.data());
+      for (size_t e = 0; e < experts; ++e) dlogits.row(row)[e] += gradient[e];
+    }
+  }
 }
 
 // One expert's part; `entries` are its places in the routes, by ascending row.
@@ -251,7 +286,8 @@ void run_expert(const Expert& expert, Scratch& scratch) {
 
 MixtureGradients mixture_backward(const BackwardContext& context, const Tensor& dy, const Tensor& x,
                                   const Tensor& logits, std::span<const float> bias,
-                                  const RouteSpec& spec, const MixtureWeights& weights) {
+                                  const RouteSpec& spec, const MixtureWeights& weights,
+                                  const BalanceLoss& balance) {
   const Routes routes = route(logits.values(), bias, spec);
   const auto count = static_cast<int64_t>(routes.experts.size());
   std::vector<std::vector<int32_t>> entries(static_cast<size_t>(spec.experts));
@@ -278,7 +314,10 @@ MixtureGradients mixture_backward(const BackwardContext& context, const Tensor& 
     }
   });
   MixtureGradients gradients = {.dx = context.zeros(x.shape()),
-                                .dlogits = route_backward(context, logits, spec, routes, dweights)};
+                                .dlogits = route_backward(context, logits, spec, routes, dweights),
+                                .loads = {}};
+  for (const auto& own : entries) gradients.loads.push_back(std::ssize(own));
+  if (balance.weight > 0.0F) add_balance(logits, spec, routes, balance, gradients.dlogits);
   for (int64_t row = 0; row < x.rows(); ++row) {
     float* sum = gradients.dx.row(row);
     for (int64_t i = row * spec.used; i < (row + 1) * spec.used; ++i) {

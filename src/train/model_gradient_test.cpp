@@ -57,7 +57,7 @@ class ModelGradientTest : public ::testing::TestWithParam<Variant> {
   }
 
   double loss(const Tensor& logits) {
-    return softmax_cross_entropy({*ops_, ops_->pool()}, logits, batch_.targets).loss;
+    return softmax_cross_entropy({*ops_, ops_->pool()}, logits, batch_.targets)->loss;
   }
   double inference_loss() { return loss(model_->forward(*ops_, batch_.batch, kv_)); }
 
@@ -65,7 +65,7 @@ class ModelGradientTest : public ::testing::TestWithParam<Variant> {
   double differentiate(Gradients& gradients) {
     Tape tape(*ops_, ops_->pool(), gradients);
     const Tensor logits = model_->forward(tape, batch_.batch, kv_);
-    const TokenLoss result = softmax_cross_entropy({*ops_, ops_->pool()}, logits, batch_.targets);
+    const TokenLoss result = *softmax_cross_entropy({*ops_, ops_->pool()}, logits, batch_.targets);
     tape.backward(logits, result.dlogits);
     EXPECT_EQ(tape.recorded_ops(), size_t{0});
     return result.loss;

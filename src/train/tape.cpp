@@ -6,7 +6,9 @@
 namespace minke {
 
 void Tape::begin_step() {
+  if (std::exchange(continues_, false)) return inner_.begin_step();
   nodes_.clear();
+  loads_.clear();
   tensor_gradients_.clear();
   rope_tables_.clear();
   inner_.begin_step();
@@ -26,9 +28,9 @@ void Tape::add_gradient(const Tensor& input, Tensor gradient) {
   sum = sum.empty() ? std::move(gradient) : sum_of(context_, sum, gradient);
 }
 
-void Tape::backward(const Tensor& output, const Tensor& output_gradient) {
+void Tape::backward(std::span<const Output> outputs) {
   tensor_gradients_.clear();
-  add_gradient(output, output_gradient);
+  for (const Output& output : outputs) add_gradient(output.result, output.gradient);
   while (!nodes_.empty()) {
     const Node node = std::move(nodes_.back());
     nodes_.pop_back();
@@ -110,14 +112,14 @@ Tensor Tape::attention(const Tensor& q, const Tensor& k, const Tensor& v, const 
   // The gradient rounds as this cache does (attention_backward). Trainer makes no other.
   CHECK(kv.spec().dtype == KvDtype::kBF16);
   Tensor y = inner_.attention(q, k, v, batch, kv, layer, spec);
-  std::vector<SequenceRows> sequences;
+  sequences_.clear();
   for (const BatchSequence& sequence : batch.sequences) {
     CHECK_EQ(sequence.first_position, 0);
-    sequences.push_back({.first_row = sequence.first_row, .row_count = sequence.row_count});
+    sequences_.push_back({.first_row = sequence.first_row, .row_count = sequence.row_count});
   }
   record(y, {&q, &k, &v},
          [this, q, k, v, spec, shared_values = kv.spec().shared_values,
-          sequences = std::move(sequences)](const Tensor& dy) {
+          sequences = sequences_](const Tensor& dy) {
            AttentionGradients gradients =
                attention_backward(context_, dy, q, k, v, sequences, spec, shared_values);
            add_gradient(q, std::move(gradients.dq));
@@ -197,9 +199,13 @@ Tensor Tape::mixture(const Tensor& x, const Tensor& logits, const Weight& bias,
   std::vector<float> biases;
   if (bias.present()) biases.assign(bias.f32(), bias.f32() + spec.experts);
   record(y, {&x, &logits},
-         [this, x, logits, biases = std::move(biases), spec, weights](const Tensor& dy) {
+         [this, x, logits, &bias, biases = std::move(biases), spec, weights](const Tensor& dy) {
            MixtureGradients gradients =
-               mixture_backward(context_, dy, x, logits, biases, spec, weights);
+               mixture_backward(context_, dy, x, logits, biases, spec, weights,
+                                {.weight = balance_weight_, .sequences = sequences_});
+           std::vector<int64_t>& loads = loads_[&bias];
+           loads.resize(gradients.loads.size());
+           for (size_t i = 0; i < loads.size(); ++i) loads[i] += gradients.loads[i];
            add_gradient(x, std::move(gradients.dx));
            add_gradient(logits, std::move(gradients.dlogits));
          });

@@ -34,9 +34,26 @@ class Tape : public OpsDecorator {
   Tape(Ops& inner, ThreadPool& pool, Gradients& gradients)
       : OpsDecorator(inner), gradients_(gradients), context_{inner, pool} {}
 
-  // Adds to the Gradients of every weight that `output` depends on, given the loss's gradient by
-  // `output`. Consumes the record: activations go back to their pool on the way.
-  void backward(const Tensor& output, const Tensor& output_gradient);
+  // A result of the step, and the loss's gradient by it.
+  struct Output {
+    Tensor result;
+    Tensor gradient;
+  };
+  // Adds to the Gradients of every weight that the outputs depend on. Consumes the record:
+  // activations go back to their pool on the way.
+  void backward(std::span<const Output> outputs);
+  void backward(const Tensor& output, const Tensor& gradient) {
+    const Output outputs[] = {{output, gradient}};
+    backward(outputs);
+  }
+  // The next forward pass belongs to the step under way: what it computes may depend on what the
+  // step has recorded so far (the layer that predicts further reads the model's states).
+  void continue_step() { continues_ = true; }
+  // Of the balance loss (BalanceLoss::weight) in each mixture's gradient from now on.
+  void set_balance_weight(float weight) { balance_weight_ = weight; }
+  // How many rows each expert got in the mixtures that backward() went through since the last
+  // begin_step(), by the router's bias.
+  const std::unordered_map<const Weight*, std::vector<int64_t>>& loads() const { return loads_; }
   // After backward(): the gradient by a tensor that was an input of a recorded op and not a result
   // of one; empty when the output does not depend on it.
   Tensor input_gradient(const Tensor& input) const;
@@ -84,6 +101,10 @@ class Tape : public OpsDecorator {
   std::vector<Node> nodes_;
   std::unordered_map<const TensorStorage*, Tensor> tensor_gradients_;
   std::vector<SharedRopeTable> rope_tables_;
+  std::vector<SequenceRows> sequences_;  // of the step's batch
+  float balance_weight_ = 0.0F;
+  std::unordered_map<const Weight*, std::vector<int64_t>> loads_;
+  bool continues_ = false;
 };
 
 }  // namespace minke

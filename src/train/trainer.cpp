@@ -1,7 +1,11 @@
 #include "train/trainer.h"
 
 #include <algorithm>
+#include <mutex>
+#include <numeric>
 #include <utility>
+
+#include "engine/sampler.h"
 
 namespace minke {
 
@@ -35,13 +39,14 @@ TrainBatch make_train_batch(std::span<const TrainSequence> sequences) {
   return made;
 }
 
-Trainer::Trainer(Model& model, Ops& ops, ThreadPool& pool, AdamWOptions options)
+Trainer::Trainer(Model& model, Ops& ops, ThreadPool& pool, TrainerOptions options)
     : model_(model),
       ops_(ops),
       pool_(pool),
+      options_(std::move(options)),
       gradients_(model),
       tape_(ops, pool, gradients_),
-      optimiser_(gradients_, ops, pool, std::move(options)) {}
+      optimiser_(gradients_, ops, pool, options_.adamw) {}
 
 Result<KvStore*> Trainer::pages_for(const TrainBatch& batch) {
   const auto wanted = static_cast<int32_t>(batch.pages.size());
@@ -52,23 +57,137 @@ Result<KvStore*> Trainer::pages_for(const TrainBatch& batch) {
   return &*kv_;
 }
 
-Result<TrainReport> Trainer::step(std::span<const TrainSequence> sequences, double learning_rate) {
+Result<TokenLoss> Trainer::accumulate(std::span<const TrainSequence> sequences, const Loss& loss,
+                                      double share) {
   const TrainBatch batch = make_train_batch(sequences);
   MINKE_ASSIGN(KvStore* const kv, pages_for(batch));
+  tape_.set_balance_weight(static_cast<float>(options_.balance_weight * share));
+  const bool predicts_further = model_.config().mtp.present && options_.mtp_weight > 0.0;
+  StatesAndLogits out;
+  if (predicts_further) {
+    out = model_.forward_with_states(tape_, batch.batch, *kv);
+  } else {
+    out.logits = model_.forward(tape_, batch.batch, *kv);
+  }
+  MINKE_ASSIGN(TokenLoss result, loss(batch, out.logits));
+  std::vector<Tape::Output> outputs = {{.result = out.logits, .gradient = result.dlogits}};
+  if (predicts_further) {
+    MINKE_ASSIGN(Tape::Output output, further(batch, out.states, *kv, share));
+    if (!output.result.empty()) outputs.push_back(std::move(output));
+  }
+  tape_.backward(outputs);
+  note_loads();
+  return result;
+}
+
+Result<Tape::Output> Trainer::further(const TrainBatch& batch, const Tensor& states, KvStore& kv,
+                                      double share) {
+  // Row t holds token t and reads the state at t - 1 (its own, where there is none before it). So
+  // its logits predict what the model's own row t predicts, with less to go on.
+  std::vector<int32_t> before(static_cast<size_t>(batch.rows()));
+  for (const BatchSequence& sequence : batch.batch.sequences) {
+    for (int64_t i = 0; i < sequence.row_count; ++i) {
+      const int64_t row = sequence.first_row + i;
+      before[static_cast<size_t>(row)] = static_cast<int32_t>(i > 0 ? row - 1 : row);
+    }
+  }
+  // Behind the first token it would predict from nothing but that token's own state.
+  std::vector<int32_t> targets = batch.targets;
+  for (size_t i = 0; i < targets.size(); ++i) {
+    const auto row = static_cast<size_t>(batch.batch.logit_rows[i]);
+    if (batch.batch.positions[row] == 0) targets[i] = kIgnoreTarget;
+  }
+  const auto counted = std::ssize(targets) - std::ranges::count(targets, kIgnoreTarget);
+  if (counted == 0) return Tape::Output();
+  tape_.continue_step();
+  const Tensor previous = tape_.gather_rows(states, before);
+  StatesAndLogits out = model_.predict_further(tape_, batch.batch, previous, kv);
+  const auto weight =
+      static_cast<float>(options_.mtp_weight * share / static_cast<double>(counted));
+  const std::vector<float> weights(targets.size(), weight);
+  MINKE_ASSIGN(TokenLoss loss, softmax_cross_entropy(context(), out.logits, targets, weights));
+  return Tape::Output{.result = out.logits, .gradient = loss.dlogits};
+}
+
+void Trainer::note_loads() {
+  for (const auto& [bias, rows] : tape_.loads()) {
+    std::vector<int64_t>& sum = loads_[bias];
+    sum.resize(rows.size());
+    for (size_t i = 0; i < rows.size(); ++i) sum[i] += rows[i];
+  }
+}
+
+Status Trainer::move_biases() {
+  if (options_.bias_speed <= 0.0) return {};
+  Status status;
+  model_.visit([&](Weight& weight) {
+    const auto found = loads_.find(&weight);
+    if (found == loads_.end() || !weight.present() || !status) return;
+    const std::vector<int64_t>& rows = found->second;
+    const double mean = static_cast<double>(std::accumulate(rows.begin(), rows.end(), int64_t{0})) /
+                        static_cast<double>(rows.size());
+    for (size_t i = 0; i < rows.size(); ++i) {
+      const double error = mean - static_cast<double>(rows[i]);
+      const double step = error > 0.0 ? 1.0 : (error < 0.0 ? -1.0 : 0.0);
+      weight.mutable_f32()[i] += static_cast<float>(options_.bias_speed * step);
+    }
+    status = ops_.prepare(weight, /*keep_rows=*/true);
+  });
+  return status;
+}
+
+Result<AdamWReport> Trainer::update(double learning_rate) {
+  MINKE_ASSIGN(const AdamWReport report, optimiser_.step(gradients_, learning_rate));
+  if (report.applied) MINKE_TRY(move_biases());
   gradients_.zero();
-  const Tensor logits = model_.forward(tape_, batch.batch, *kv);
-  const TokenLoss loss = softmax_cross_entropy({ops_, pool_}, logits, batch.targets);
-  tape_.backward(logits, loss.dlogits);
-  TrainReport report = {.loss = loss.loss, .targets = static_cast<int64_t>(batch.targets.size())};
-  MINKE_ASSIGN(report.optimiser, optimiser_.step(gradients_, learning_rate));
+  loads_.clear();
+  return report;
+}
+
+Result<TrainReport> Trainer::step(std::span<const TrainSequence> sequences, double learning_rate) {
+  MINKE_ASSIGN(const TokenLoss loss,
+               accumulate(sequences, [this](const TrainBatch& batch, const Tensor& logits) {
+                 return softmax_cross_entropy(context(), logits, batch.targets);
+               }));
+  TrainReport report = {.loss = loss.loss, .targets = std::ssize(loss.logprobs)};
+  MINKE_ASSIGN(report.optimiser, update(learning_rate));
   return report;
 }
 
 Result<double> Trainer::evaluate(std::span<const TrainSequence> sequences) {
+  MINKE_ASSIGN(const std::vector<double> logprobs, this->logprobs(model_, sequences, /*temperature=*/1.0));
+  double sum = 0.0;
+  const float weight = 1.0F / static_cast<float>(logprobs.size());
+  for (const double logprob : logprobs) sum += -static_cast<double>(weight) * logprob;
+  return sum;
+}
+
+Result<std::vector<double>> Trainer::logprobs(Model& model,
+                                              std::span<const TrainSequence> sequences,
+                                              double temperature) {
   const TrainBatch batch = make_train_batch(sequences);
   MINKE_ASSIGN(KvStore* const kv, pages_for(batch));
-  const Tensor logits = model_.forward(ops_, batch.batch, *kv);
-  return softmax_cross_entropy({ops_, pool_}, logits, batch.targets).loss;
+  const Tensor logits = model.forward(ops_, batch.batch, *kv);
+  std::vector<double> logprobs(batch.targets.size());
+  std::mutex mutex;
+  Status status;
+  pool_.parallel_for(logits.rows(), 8, [&](int64_t begin, int64_t end) {
+    Sampler sampler;
+    for (int64_t row = begin; row < end; ++row) {
+      const std::span<const float> values(logits.row(row), static_cast<size_t>(logits.dim()));
+      const auto log_sum_exp = sampler.log_sum_exp(values, temperature);
+      if (!log_sum_exp) {
+        const std::lock_guard lock(mutex);
+        status = std::unexpected(log_sum_exp.error());
+        return;
+      }
+      const auto index = static_cast<size_t>(row);
+      logprobs[index] =
+          Sampler::logprob(values, *log_sum_exp, batch.targets[index], temperature);
+    }
+  });
+  MINKE_TRY(status);
+  return logprobs;
 }
 
 }  // namespace minke

@@ -4,9 +4,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
 #include "models/model.h"
@@ -45,29 +47,64 @@ struct TrainReport {
   AdamWReport optimiser;
 };
 
+struct TrainerOptions {
+  AdamWOptions adamw;
+  // λ of the loss of the layer that predicts further (DeepSeek V3, section 2.2); where the model has
+  // one and this is above 0, it is trained with the model.
+  double mtp_weight = 0.0;
+  // The step of a router's bias after each update, towards experts that got fewer rows than the mean
+  // (DeepSeek V3, section 2.1.2); 0: it stays. And BalanceLoss::weight beside it.
+  double bias_speed = 0.0;
+  double balance_weight = 0.0;
+};
+
 class Trainer {
  public:
-  Trainer(Model& model, Ops& ops, ThreadPool& pool, AdamWOptions options);
+  Trainer(Model& model, Ops& ops, ThreadPool& pool, TrainerOptions options);
 
-  // Fails when memory for the KV pages is short or the step cannot be applied.
+  // The loss of a batch and its gradient by the logits: token_loss() with weights of the caller's.
+  using Loss = std::function<Result<TokenLoss>(const TrainBatch& batch, const Tensor& logits)>;
+  // Forward, loss, backward: adds to the gradients. A step may be several batches: `share` is this
+  // one's of the step, for the losses that the Trainer adds by itself.
+  Result<TokenLoss> accumulate(std::span<const TrainSequence> sequences, const Loss& loss,
+                               double share = 1.0);
+  // One step down what was accumulated, which is then forgotten. Where the gradient is not finite
+  // nothing has changed (AdamWReport::applied).
+  Result<AdamWReport> update(double learning_rate);
+
+  // Both, for the mean loss of next-token prediction.
   Result<TrainReport> step(std::span<const TrainSequence> sequences, double learning_rate);
   // The loss alone, by the plain inference forward: the bits that step() would report.
   Result<double> evaluate(std::span<const TrainSequence> sequences);
+  // log p of each target of `sequences`, in the order of make_train_batch, by the inference forward
+  // of `model`: the one that is trained, or one of the same shape.
+  Result<std::vector<double>> logprobs(Model& model, std::span<const TrainSequence> sequences,
+                                       double temperature);
 
+  BackwardContext context() { return {ops_, pool_}; }
+  Model& model() { return model_; }
   Gradients& gradients() { return gradients_; }
   const AdamW& optimiser() const { return optimiser_; }
+  AdamW& optimiser() { return optimiser_; }
 
  private:
   // Room for the batch's keys and values; pages are reused from step to step.
   Result<KvStore*> pages_for(const TrainBatch& batch);
+  // The outputs of the layer that predicts further, with the gradients of its loss.
+  Result<Tape::Output> further(const TrainBatch& batch, const Tensor& states, KvStore& kv,
+                               double share);
+  void note_loads();
+  Status move_biases();
 
   Model& model_;
   Ops& ops_;
   ThreadPool& pool_;
+  TrainerOptions options_;
   Gradients gradients_;
   Tape tape_;
   AdamW optimiser_;
   std::optional<KvStore> kv_;
+  std::unordered_map<const Weight*, std::vector<int64_t>> loads_;  // since the last update
 };
 
 }  // namespace minke

@@ -1,0 +1,101 @@
+#include "train/model_file.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+#include <vector>
+
+#include "io/gguf_writer.h"
+#include "models/registry.h"
+#include "models/synth.h"
+#include "quant/format.h"
+#include "train/init.h"
+
+namespace minke {
+namespace {
+
+void write_tokenizer(GgufWriter& writer, const TokenizerSpec& spec) {
+  writer.set_text("tokenizer.ggml.model", spec.model);
+  writer.set_text("tokenizer.ggml.pre", spec.pre);
+  writer.set_texts("tokenizer.ggml.tokens", spec.tokens);
+  writer.set_int32s("tokenizer.ggml.token_type", spec.types);
+  writer.set_texts("tokenizer.ggml.merges", spec.merges);
+  const auto set = [&](std::string_view key, std::optional<int32_t> token) {
+    if (token) writer.set_uint32(key, static_cast<uint32_t>(*token));
+  };
+  set("tokenizer.ggml.bos_token_id", spec.bos);
+  set("tokenizer.ggml.eos_token_id", spec.eos);
+  set("tokenizer.ggml.padding_token_id", spec.pad);
+  writer.set_boolean("tokenizer.ggml.add_bos_token", spec.add_bos.value_or(false));
+}
+
+QuantType type_in_file(const Weight& weight, QuantType type) {
+  if (weight.shape.rank() == 1) return QuantType::kF32;
+  return weight.in_dim() % quant_format(type).block_size == 0 ? type : QuantType::kF16;
+}
+
+Status write_weights(GgufWriter& writer, Model& model, QuantType type) {
+  model.visit([&](Weight& weight) {
+    writer.add_tensor(weight.name, type_in_file(weight, type), weight.shape);
+  });
+  MINKE_TRY(writer.begin_data());
+  Status status;
+  model.visit([&](Weight& weight) {
+    if (!status) return;
+    const QuantType own = type_in_file(weight, type);
+    std::vector<std::byte> blocks(row_bytes(own, weight.shape.count()));
+    quant_format(own).encode(weight.f32(), blocks.data(), weight.shape.count(), nullptr);
+    status = writer.write(blocks);
+  });
+  MINKE_TRY(status);
+  return writer.finish();
+}
+
+}  // namespace
+
+Result<TrainableModel> load_trainable(const std::string& path, Ops& ops) {
+  TrainableModel loaded;
+  MINKE_ASSIGN(GgufFile file, GgufFile::open(path));
+  loaded.file = std::make_unique<GgufFile>(std::move(file));
+  MINKE_ASSIGN(loaded.model,
+               load_model(*loaded.file, ops, {}, {.mtp = true, .trainable = true}));
+  return loaded;
+}
+
+Status save_model(const GgufFile& base, Model& model, QuantType type, const std::string& name,
+                  const std::string& path) {
+  MINKE_ASSIGN(GgufWriter writer, GgufWriter::create(path));
+  for (const GgufEntry& entry : base.metadata()) {
+    const bool named = entry.key == "general.name" && !name.empty();
+    if (entry.key == "general.file_type") continue;  // of the formats that base had
+    if (named) {
+      writer.set_text(entry.key, name);
+    } else {
+      writer.set_value(entry.key, entry.value);
+    }
+  }
+  return write_weights(writer, model, type);
+}
+
+Status write_new_model(const NewModel& made, Ops& ops, const std::string& path) {
+  GgufWriter metadata = GgufWriter::without_file();
+  const auto describe = [&](GgufWriter& writer) {
+    write_shape(writer, made.shape, made.name);
+    write_tokenizer(writer, made.tokenizer);
+    writer.set_text("tokenizer.chat_template", made.chat_template);
+  };
+  describe(metadata);
+  for (const auto& [name, shape] : shape_tensors(made.shape)) {
+    metadata.add_tensor(name, QuantType::kF32, shape);
+  }
+  const std::vector<std::byte> header = metadata.header();
+  MINKE_ASSIGN(const GgufFile file,
+               GgufFile::parse(header, made.name, {.allow_truncated_data = true}));
+  MINKE_ASSIGN(const ModelConfig config, read_config(file));
+  MINKE_ASSIGN(const std::unique_ptr<Model> model, make_initialised_model(config, made.seed, ops));
+  MINKE_ASSIGN(GgufWriter writer, GgufWriter::create(path));
+  describe(writer);
+  return write_weights(writer, *model, QuantType::kF32);
+}
+
+}  // namespace minke

@@ -1,0 +1,41 @@
+// Models on their way into training and out of it. A model from scratch is a file like any other,
+// with random weights: from there on there is one way to train one.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "core/result.h"
+#include "io/gguf.h"
+#include "models/model.h"
+#include "models/model_shape.h"
+#include "text/tokenizer.h"
+
+namespace minke {
+
+// Weights in fp32 with their rows, ready for a Trainer; the layer that predicts further with them,
+// where the file has it. The file stays open for its metadata.
+struct TrainableModel {
+  std::unique_ptr<GgufFile> file;
+  std::unique_ptr<Model> model;
+};
+Result<TrainableModel> load_trainable(const std::string& path, Ops& ops);
+
+// Writes `model` with the metadata of `base` to `path`: matrices as `type` (those whose rows are no
+// whole blocks of it as F16), vectors as F32. The name under which the model presents itself is
+// `name`, or base's where that is empty.
+Status save_model(const GgufFile& base, Model& model, QuantType type, const std::string& name,
+                  const std::string& path);
+
+struct NewModel {
+  ModelShape shape;
+  std::string name;
+  TokenizerSpec tokenizer;
+  std::string chat_template;
+  uint64_t seed = 1;
+};
+// A file of fp32 weights as make_initialised_model draws them.
+Status write_new_model(const NewModel& made, Ops& ops, const std::string& path);
+
+}  // namespace minke
