@@ -69,5 +69,6 @@ std::unique_ptr<Command> make_convert();
 std::unique_ptr<Command> make_synth();
 std::unique_ptr<Command> make_tokenize();
 std::unique_ptr<Command> make_tokenizer();
+std::unique_ptr<Command> make_train();
 
 }  // namespace minke::cli

@@ -10,24 +10,24 @@
 namespace minke {
 
 struct ModelShape {
-  const char* name;
-  const char* about;  // for people
-  const char* architecture;
-  const char* pre_tokenizer;
-  int64_t layers;
-  int64_t dim;
-  int64_t heads;
-  int64_t kv_heads;
-  int64_t head_dim;
-  int64_t ffn_dim;
-  int64_t vocab_size;
-  int64_t context_max;
-  float rope_base;
-  float norm_epsilon;
-  bool tied_embeddings;
-  bool qkv_bias;
-  bool qk_norm;
-  bool llama3_rope;  // with the tensor of frequency factors
+  const char* name = "";
+  const char* about = "";  // for people
+  const char* architecture = "";
+  const char* pre_tokenizer = "";
+  int64_t layers = 0;
+  int64_t dim = 0;
+  int64_t heads = 0;
+  int64_t kv_heads = 0;
+  int64_t head_dim = 0;
+  int64_t ffn_dim = 0;
+  int64_t vocab_size = 0;
+  int64_t context_max = 0;
+  float rope_base = 0.0F;
+  float norm_epsilon = 0.0F;
+  bool tied_embeddings = false;
+  bool qkv_bias = false;
+  bool qk_norm = false;
+  bool llama3_rope = false;  // with the tensor of frequency factors
   // DeepSeek's: a mixture of experts behind `dense_layers` blocks, and latent attention.
   MixtureConfig mixture = {};
   LatentConfig latent = {};

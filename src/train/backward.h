@@ -72,8 +72,9 @@ struct SequenceRows {
 };
 
 // The complementary loss that keeps experts in use within a sequence (DeepSeek V3, equations 17 to
-// 20): weight · Σ over experts of f · P, where f is the expert's share of the sequence's routes, times
-// the number of experts, and P its mean normalised score. A batch's sequences count by their rows.
+// 20): weight · Σ over experts of f · P, where f is the expert's share of the sequence's routes,
+// times the number of experts, and P its mean normalised score. A batch's sequences count by their
+// rows.
 struct BalanceLoss {
   float weight = 0.0F;  // 0: none
   std::span<const SequenceRows> sequences;

@@ -27,9 +27,10 @@ Result<ChatText> ChatText::load(const GgufFile& file) {
   }
   if (text.tokenizer_->eos()) text.end_token_ = *text.tokenizer_->eos();
   if (text.end_token_ < 0) {
-    return fail(fmt::format("{}: its tokenizer has no token that ends an answer, which training "
-                            "has to teach; tokenizer.ggml.eos_token_id names it",
-                            file.path()));
+    return fail(
+        fmt::format("{}: its tokenizer has no token that ends an answer, which training "
+                    "has to teach; tokenizer.ggml.eos_token_id names it",
+                    file.path()));
   }
   return text;
 }

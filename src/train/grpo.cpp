@@ -43,7 +43,8 @@ uint64_t shuffled(uint64_t size, uint64_t seed, uint64_t index) {
     uint64_t left = value >> half;
     uint64_t right = value & mask;
     for (uint64_t round = 0; round < 4; ++round) {
-      const uint64_t next = left ^ (philox(seed, kOrderStream + epoch, right * 4 + round)[0] & mask);
+      const uint64_t next =
+          left ^ (philox(seed, kOrderStream + epoch, right * 4 + round)[0] & mask);
       left = std::exchange(right, next);
     }
     value = (left << half) | right;
@@ -106,8 +107,8 @@ Result<std::vector<Grpo::Group>> Grpo::sample(int64_t step, GrpoReport& report) 
     }
   }
   const auto all = static_cast<double>(report.answers);
-  for (double* sum : {&report.reward, &report.accuracy, &report.format, &report.tokens_mean,
-                      &report.truncated}) {
+  for (double* sum :
+       {&report.reward, &report.accuracy, &report.format, &report.tokens_mean, &report.truncated}) {
     *sum /= all;
   }
   report.solved /= all / static_cast<double>(options_.samples);
@@ -148,37 +149,36 @@ Result<std::vector<Grpo::Group>> Grpo::sample_round(int64_t step, int64_t round,
 }
 
 void Grpo::pay(std::vector<Group>& groups) {
-  trainer_.context().pool.parallel_for(
-      std::ssize(groups), 1, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) {
-          Group& group = groups[static_cast<size_t>(i)];
-          std::vector<double> rewards;
-          for (Answer& answer : group.answers) {
-            const Rollout& rollout = answer.rollout;
-            const ChatAnswer read = text_.read(group.prompt, rollout.answer());
-            const Verdict verdict = task_->check(group.problem, read.answer);
-            answer.reward = rule_
-                                .of({.prompt = group.problem.prompt,
-                                     .thinking = read.thinking,
-                                     .answer = read.answer,
-                                     .thinking_closed = read.thinking_closed,
-                                     .truncated = rollout.truncated,
-                                     .tokens = rollout.answer_tokens(),
-                                     .tokens_max = options_.tokens_max,
-                                     .verdict = verdict})
-                                .total;
-            answer.correct = verdict.correct && !rollout.truncated;
-            answer.formed = verdict.well_formed && read.thinking_closed && !rollout.truncated;
-            answer.counts = !(options_.skip_truncated && rollout.truncated);
-            rewards.push_back(answer.reward);
-          }
-          const std::vector<double> advantages =
-              group_advantages(rewards, options_.policy.divide_by_deviation);
-          for (size_t k = 0; k < advantages.size(); ++k) {
-            group.answers[k].advantage = advantages[k];
-          }
-        }
-      });
+  trainer_.context().pool.parallel_for(std::ssize(groups), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      Group& group = groups[static_cast<size_t>(i)];
+      std::vector<double> rewards;
+      for (Answer& answer : group.answers) {
+        const Rollout& rollout = answer.rollout;
+        const ChatAnswer read = text_.read(group.prompt, rollout.answer());
+        const Verdict verdict = task_->check(group.problem, read.answer);
+        answer.reward = rule_
+                            .of({.prompt = group.problem.prompt,
+                                 .thinking = read.thinking,
+                                 .answer = read.answer,
+                                 .thinking_closed = read.thinking_closed,
+                                 .truncated = rollout.truncated,
+                                 .tokens = rollout.answer_tokens(),
+                                 .tokens_max = options_.tokens_max,
+                                 .verdict = verdict})
+                            .total;
+        answer.correct = verdict.correct && !rollout.truncated;
+        answer.formed = verdict.well_formed && read.thinking_closed && !rollout.truncated;
+        answer.counts = !(options_.skip_truncated && rollout.truncated);
+        rewards.push_back(answer.reward);
+      }
+      const std::vector<double> advantages =
+          group_advantages(rewards, options_.policy.divide_by_deviation);
+      for (size_t k = 0; k < advantages.size(); ++k) {
+        group.answers[k].advantage = advantages[k];
+      }
+    }
+  });
 }
 
 void Grpo::count(const std::vector<Group>& groups, GrpoReport& report) {
@@ -218,10 +218,9 @@ Status Grpo::train(std::vector<Group>& groups, int64_t step, double learning_rat
   for (int64_t epoch = 0; epoch < options_.epochs; ++epoch) {
     const auto at = static_cast<uint64_t>(step * options_.epochs + epoch);
     for (int64_t i = all - 1; i > 0; --i) {
-      const auto words = philox(options_.seed, mixed(options_.seed, kOrderStream, at),
-                                static_cast<uint64_t>(i));
-      std::swap(answers[static_cast<size_t>(i)],
-                answers[words[0] % static_cast<size_t>(i + 1)]);
+      const auto words =
+          philox(options_.seed, mixed(options_.seed, kOrderStream, at), static_cast<uint64_t>(i));
+      std::swap(answers[static_cast<size_t>(i)], answers[words[0] % static_cast<size_t>(i + 1)]);
     }
     for (int64_t part = 0; part < options_.minibatches; ++part) {
       const int64_t from = all * part / options_.minibatches;
@@ -263,27 +262,27 @@ Status Grpo::update(std::span<Answer* const> answers, double learning_rate, bool
     const auto own = answers.subspan(from, to - from);
     std::vector<TrainSequence> sequences;
     for (const Answer* answer : own) {
-      sequences.push_back({.tokens = answer->rollout.tokens,
-                           .first_target = answer->rollout.prompt_tokens});
+      sequences.push_back(
+          {.tokens = answer->rollout.tokens, .first_target = answer->rollout.prompt_tokens});
     }
     if (options_.policy.kl > 0.0) MINKE_TRY(refer(own, sequences));
-    MINKE_ASSIGN(const TokenLoss loss,
-                 trainer_.accumulate(
-                     sequences,
-                     [&](const TrainBatch& batch, const Tensor& logits) {
-                       return loss_of(own, batch, logits, std::ssize(answers), all_tokens,
-                                      is_first, report);
-                     },
-                     static_cast<double>(tokens) / static_cast<double>(std::max<int64_t>(
-                                                       all_tokens, 1))));
+    MINKE_ASSIGN(
+        const TokenLoss loss,
+        trainer_.accumulate(
+            sequences,
+            [&](const TrainBatch& batch, const Tensor& logits) {
+              return loss_of(own, batch, logits, std::ssize(answers), all_tokens, is_first, report);
+            },
+            static_cast<double>(tokens) / static_cast<double>(std::max<int64_t>(all_tokens, 1))));
     report.trained_tokens += tokens;
     from = to;
   }
-  MINKE_ASSIGN(const AdamWReport step, trainer_.update(learning_rate));
+  MINKE_ASSIGN(const OptimiserReport step, trainer_.update(learning_rate));
   if (!step.applied) {
-    return fail(fmt::format("the gradient's norm is {}: the policy has run away; a smaller "
-                            "learning rate, or a checkpoint before this step, is the way out",
-                            step.gradient_norm));
+    return fail(
+        fmt::format("the gradient's norm is {}: the policy has run away; a smaller "
+                    "learning rate, or a checkpoint before this step, is the way out",
+                    step.gradient_norm));
   }
   report.gradient_norm = step.gradient_norm;
   ++report.updates;
@@ -314,8 +313,9 @@ Result<TokenLoss> Grpo::loss_of(std::span<Answer* const> answers, const TrainBat
   std::vector<double> means;  // each row's answer's mean δ, where one ratio is for all of it
   if (options_.policy.ratio_by_answer) {
     MINKE_ASSIGN(const TokenLoss now,
-                 token_loss(trainer_.context(), logits, batch.targets,
-                            [](int64_t, double) { return 0.0F; }, options_.temperature));
+                 token_loss(
+                     trainer_.context(), logits, batch.targets,
+                     [](int64_t, double) { return 0.0F; }, options_.temperature));
     means.resize(rows.size());
     for (size_t row = 0; row < rows.size();) {
       const size_t count = rows[row].first->rollout.logprobs.size();

@@ -1,10 +1,10 @@
-// Group relative policy optimisation: for each question a group of answers is sampled from the model
-// itself, rules pay them, and the model moves towards those that were paid more than their group's
-// mean. The very kernels that sampled compute the policy that is trained, so that before the first
-// update of a step log p is log p_old to the last bit (GrpoReport::logprob_drift is 0).
+// Group relative policy optimisation: for each question a group of answers is sampled from the
+// model itself, rules pay them, and the model moves towards those that were paid more than their
+// group's mean. The very kernels that sampled compute the policy that is trained, so that before
+// the first update of a step log p is log p_old to the last bit (GrpoReport::logprob_drift is 0).
 //
-// A step is a function of (options.seed, step, weights, optimiser): a run that was stopped goes on as
-// if it had not been.
+// A step is a function of (options.seed, step, weights, optimiser): a run that was stopped goes on
+// as if it had not been.
 #pragma once
 
 #include <cstdint>
@@ -27,16 +27,16 @@ struct GrpoOptions {
   int64_t prompts = 48;  // groups a step
   int64_t samples = 16;  // answers a group
   double temperature = 1.0;
-  int64_t tokens_max = 256;  // of an answer
-  int64_t minibatches = 1;   // updates an epoch
-  int64_t epochs = 1;        // over the same answers
+  int64_t tokens_max = 256;     // of an answer
+  int64_t minibatches = 1;      // updates an epoch
+  int64_t epochs = 1;           // over the same answers
   int64_t batch_tokens = 8192;  // of one forward and backward pass
   int64_t sequences_max = 256;  // answers sampled at a time
   // Dynamic sampling (DAPO): so many more rounds of prompts until there are `prompts` groups whose
   // rewards differ. Groups that do not differ never count.
   int64_t refill_rounds = 0;
-  bool skip_truncated = false;      // answers cut by tokens_max teach nothing
-  std::string system;               // message before each question
+  bool skip_truncated = false;  // answers cut by tokens_max teach nothing
+  std::string system;           // message before each question
   uint64_t seed = 1;
 };
 
@@ -52,17 +52,17 @@ struct GrpoReport {
   // Of all answers that were sampled.
   int64_t answers = 0;
   double reward = 0.0;
-  double accuracy = 0.0;      // correct and not cut
-  double format = 0.0;        // thinking closed and a well-formed answer
-  double solved = 0.0;        // share of groups with a correct answer
-  double tokens_mean = 0.0;   // of an answer
+  double accuracy = 0.0;     // correct and not cut
+  double format = 0.0;       // thinking closed and a well-formed answer
+  double solved = 0.0;       // share of groups with a correct answer
+  double tokens_mean = 0.0;  // of an answer
   double truncated = 0.0;
-  int64_t groups_used = 0;    // whose rewards differ
+  int64_t groups_used = 0;  // whose rewards differ
   // Of the training.
   double loss = 0.0;
   double kl = 0.0;
-  double entropy = 0.0;       // nats a token, in the first epoch
-  double clipped = 0.0;       // share of tokens, all epochs
+  double entropy = 0.0;        // nats a token, in the first epoch
+  double clipped = 0.0;        // share of tokens, all epochs
   double logprob_drift = 0.0;  // largest |log p - log p_old| before the first update: 0
   double gradient_norm = 0.0;  // of the last update
   int64_t updates = 0;
@@ -112,8 +112,8 @@ class Grpo {
   std::vector<int32_t> end_tokens_;
 };
 
-// The index-th number of a shuffled 0 .. size - 1, an order of its own for each epoch; of an endless
-// task (Task::kEndless) the index itself. A pure function of its arguments.
+// The index-th number of a shuffled 0 .. size - 1, an order of its own for each epoch; of an
+// endless task (Task::kEndless) the index itself. A pure function of its arguments.
 uint64_t shuffled(uint64_t size, uint64_t seed, uint64_t index);
 
 }  // namespace minke

@@ -6,8 +6,8 @@
 #include <cmath>
 #include <filesystem>
 
-#include "train/model_file.h"
 #include "core/random.h"
+#include "train/model_file.h"
 #include "train/number_tokenizer.h"
 #include "train/supervised.h"
 #include "train/testing.h"
@@ -90,7 +90,7 @@ class GrpoTest : public ::testing::TestWithParam<std::string> {
 };
 
 TEST_P(GrpoTest, LearnsWhatIsPaidWithoutDrift) {
-  Trainer trainer(*loaded_.model, *ops_, ops_->pool(), {.adamw = {.weight_decay = 0.0}});
+  Trainer trainer(*loaded_.model, *ops_, ops_->pool(), {.optimiser = {.weight_decay = 0.0}});
   const RewardRule rule = *RewardRule::parse("accuracy=1");
   GrpoOptions options = {.prompts = 8, .samples = 8, .tokens_max = 4};
   options.minibatches = 2;
@@ -100,8 +100,7 @@ TEST_P(GrpoTest, LearnsWhatIsPaidWithoutDrift) {
     for (uint64_t i = 0; i < 32; ++i) {
       const ChatPrompt prompt = *text_->prompt("", std::to_string(i));
       const uint32_t number = philox(3, step, i)[0] % 8;
-      const std::vector<int32_t> answer =
-          text_->answer_tokens(prompt, "", std::to_string(number));
+      const std::vector<int32_t> answer = text_->answer_tokens(prompt, "", std::to_string(number));
       TrainExample& example = examples.emplace_back();
       example.tokens = prompt.tokens;
       example.first_target = std::ssize(prompt.tokens);

@@ -24,9 +24,9 @@ struct TokenLoss {
 // weights depend on it. A pure function, called from any thread.
 using RowWeight = std::function<float(int64_t row, double logprob)>;
 
-// logits [rows, vocabulary]; targets [rows], kIgnoreTarget for rows without one. p is the softmax of
-// logits / temperature, and log p the sampler's own (Sampler::logprob), bit for bit. Rows are summed
-// in order: the same bits for any number of threads. Fails when a logit is not a number.
+// logits [rows, vocabulary]; targets [rows], kIgnoreTarget for rows without one. p is the softmax
+// of logits / temperature, and log p the sampler's own (Sampler::logprob), bit for bit. Rows are
+// summed in order: the same bits for any number of threads. Fails when a logit is not a number.
 Result<TokenLoss> token_loss(const BackwardContext& context, const Tensor& logits,
                              std::span<const int32_t> targets, const RowWeight& weight,
                              double temperature = 1.0);

@@ -57,8 +57,7 @@ Result<TrainableModel> load_trainable(const std::string& path, Ops& ops) {
   TrainableModel loaded;
   MINKE_ASSIGN(GgufFile file, GgufFile::open(path));
   loaded.file = std::make_unique<GgufFile>(std::move(file));
-  MINKE_ASSIGN(loaded.model,
-               load_model(*loaded.file, ops, {}, {.mtp = true, .trainable = true}));
+  MINKE_ASSIGN(loaded.model, load_model(*loaded.file, ops, {}, {.mtp = true, .trainable = true}));
   return loaded;
 }
 

@@ -1,6 +1,6 @@
 // A tokenizer for models that reckon: every number from 0 to 999 is one token, and so are the words
-// that it is given; any other text is bytes. With the marks of R1's template: <｜User｜>, <｜Assistant｜>,
-// <think> and </think>.
+// that it is given; any other text is bytes. With the marks of R1's template: <｜User｜>,
+// <｜Assistant｜>, <think> and </think>.
 #pragma once
 
 #include <span>

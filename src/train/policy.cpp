@@ -25,8 +25,8 @@ Result<PolicyOptions> PolicyOptions::named(std::string_view algorithm) {
                          .clip_low = 3e-4,
                          .clip_high = 4e-4};
   }
-  return misuse(fmt::format("there is no algorithm '{}'; there are grpo, dr_grpo, dapo and gspo",
-                            algorithm));
+  return misuse(
+      fmt::format("there is no algorithm '{}'; there are grpo, dr_grpo, dapo and gspo", algorithm));
 }
 
 std::vector<double> group_advantages(std::span<const double> rewards, bool divide_by_deviation) {
@@ -44,8 +44,8 @@ std::vector<double> group_advantages(std::span<const double> rewards, bool divid
   return advantages;
 }
 
-PolicyTerm policy_term(const PolicyOptions& options, double delta, double advantage,
-                       double logprob, double reference) {
+PolicyTerm policy_term(const PolicyOptions& options, double delta, double advantage, double logprob,
+                       double reference) {
   PolicyTerm term;
   const double ratio = std::exp(delta);
   const double bounded = std::clamp(ratio, 1.0 - options.clip_low, 1.0 + options.clip_high);

@@ -1,7 +1,7 @@
-// Policy gradients with rewards by group: GRPO (DeepSeekMath, arXiv 2402.03300) and what was made of
-// it: Dr. GRPO (2503.20783), DAPO (2503.14476), GSPO (2507.18071). For an answer with advantage A, of
-// whose token the policy's log p has moved by δ = log p - log p_old since it was sampled, and with
-// ρ = exp(δ):
+// Policy gradients with rewards by group: GRPO (DeepSeekMath, arXiv 2402.03300) and what was made
+// of it: Dr. GRPO (2503.20783), DAPO (2503.14476), GSPO (2507.18071). For an answer with advantage
+// A, of whose token the policy's log p has moved by δ = log p - log p_old since it was sampled, and
+// with ρ = exp(δ):
 //
 //   loss = -min(ρ A, clip(ρ, 1 - clip_low, 1 + clip_high) A) + kl · (exp(d) - d - 1),
 //   d = log p_reference - log p   (Schulman's k3)
@@ -19,7 +19,8 @@
 namespace minke {
 
 // How the tokens' losses become one: each answer's mean, then the mean of answers (GRPO); the mean
-// over all tokens of the step (DAPO); the sum over what the answers could have been long (Dr. GRPO).
+// over all tokens of the step (DAPO); the sum over what the answers could have been long (Dr.
+// GRPO).
 enum class PolicyAggregate : uint8_t { kByAnswer, kByToken, kByLimit };
 
 struct PolicyOptions {
@@ -48,11 +49,11 @@ struct PolicyTerm {
 
 // `delta` is the token's δ, or the answer's mean where ratio_by_answer. `logprob` and `reference`
 // matter where kl > 0.
-PolicyTerm policy_term(const PolicyOptions& options, double delta, double advantage,
-                       double logprob, double reference);
+PolicyTerm policy_term(const PolicyOptions& options, double delta, double advantage, double logprob,
+                       double reference);
 
-// What a token's term counts in the step's loss. `answers` and `tokens` are of the whole step, never
-// of a part of it.
+// What a token's term counts in the step's loss. `answers` and `tokens` are of the whole step,
+// never of a part of it.
 double policy_weight(const PolicyOptions& options, int64_t answer_tokens, int64_t answers,
                      int64_t tokens, int64_t tokens_max);
 

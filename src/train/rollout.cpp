@@ -106,8 +106,7 @@ Result<std::vector<Rollout>> sample_rollouts(Model& model, Ops& ops,
       request.sampling.speculate = false;
       request.sampling.seed = options.seed;
       request.stream = (prompt.number << 16U) + static_cast<uint64_t>(sample);
-      request.on_logits = [&collector, index](int64_t /*position*/,
-                                              std::span<const float> logits) {
+      request.on_logits = [&collector, index](int64_t /*position*/, std::span<const float> logits) {
         collector.note_logits(index, logits);
       };
       request.on_token = [&collector, index](const TokenEvent& event) {

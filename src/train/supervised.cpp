@@ -17,14 +17,14 @@ Result<SupervisedReport> supervised_step(Trainer& trainer, std::span<const Train
   const auto learn = [&]() -> Status {
     if (pass.empty()) return {};
     const double share = static_cast<double>(tokens) / static_cast<double>(report.tokens);
-    MINKE_ASSIGN(const TokenLoss loss,
-                 trainer.accumulate(
-                     pass,
-                     [&](const TrainBatch& batch, const Tensor& logits) {
-                       return token_loss(trainer.context(), logits, batch.targets,
-                                         [&](int64_t, double) { return weight; });
-                     },
-                     share));
+    MINKE_ASSIGN(const TokenLoss loss, trainer.accumulate(
+                                           pass,
+                                           [&](const TrainBatch& batch, const Tensor& logits) {
+                                             return token_loss(
+                                                 trainer.context(), logits, batch.targets,
+                                                 [&](int64_t, double) { return weight; });
+                                           },
+                                           share));
     report.loss += loss.loss;
     pass.clear();
     tokens = 0;
@@ -37,11 +37,12 @@ Result<SupervisedReport> supervised_step(Trainer& trainer, std::span<const Train
     tokens += length;
   }
   MINKE_TRY(learn());
-  MINKE_ASSIGN(const AdamWReport step, trainer.update(learning_rate));
+  MINKE_ASSIGN(const OptimiserReport step, trainer.update(learning_rate));
   if (!step.applied) {
-    return fail(fmt::format("the gradient's norm is {} with a loss of {}: training has run away; a "
-                            "smaller learning rate is the way out",
-                            step.gradient_norm, report.loss));
+    return fail(
+        fmt::format("the gradient's norm is {} with a loss of {}: training has run away; a "
+                    "smaller learning rate is the way out",
+                    step.gradient_norm, report.loss));
   }
   report.gradient_norm = step.gradient_norm;
   return report;

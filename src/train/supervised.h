@@ -1,5 +1,5 @@
-// Learning from given texts: pre-training, where every token is a target, and fine-tuning, where the
-// answers' are. A batch is a sum over its examples' tokens, whatever passes it is cut into.
+// Learning from given texts: pre-training, where every token is a target, and fine-tuning, where
+// the answers' are. A batch is a sum over its examples' tokens, whatever passes it is cut into.
 #pragma once
 
 #include <cstdint>

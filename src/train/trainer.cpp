@@ -46,7 +46,7 @@ Trainer::Trainer(Model& model, Ops& ops, ThreadPool& pool, TrainerOptions option
       options_(std::move(options)),
       gradients_(model),
       tape_(ops, pool, gradients_),
-      optimiser_(gradients_, ops, pool, options_.adamw) {}
+      optimiser_(gradients_, ops, pool, options_.optimiser) {}
 
 Result<KvStore*> Trainer::pages_for(const TrainBatch& batch) {
   const auto wanted = static_cast<int32_t>(batch.pages.size());
@@ -136,8 +136,8 @@ Status Trainer::move_biases() {
   return status;
 }
 
-Result<AdamWReport> Trainer::update(double learning_rate) {
-  MINKE_ASSIGN(const AdamWReport report, optimiser_.step(gradients_, learning_rate));
+Result<OptimiserReport> Trainer::update(double learning_rate) {
+  MINKE_ASSIGN(const OptimiserReport report, optimiser_.step(gradients_, learning_rate));
   if (report.applied) MINKE_TRY(move_biases());
   gradients_.zero();
   loads_.clear();
@@ -155,7 +155,8 @@ Result<TrainReport> Trainer::step(std::span<const TrainSequence> sequences, doub
 }
 
 Result<double> Trainer::evaluate(std::span<const TrainSequence> sequences) {
-  MINKE_ASSIGN(const std::vector<double> logprobs, this->logprobs(model_, sequences, /*temperature=*/1.0));
+  MINKE_ASSIGN(const std::vector<double> logprobs,
+               this->logprobs(model_, sequences, /*temperature=*/1.0));
   double sum = 0.0;
   const float weight = 1.0F / static_cast<float>(logprobs.size());
   for (const double logprob : logprobs) sum += -static_cast<double>(weight) * logprob;
@@ -182,8 +183,7 @@ Result<std::vector<double>> Trainer::logprobs(Model& model,
         return;
       }
       const auto index = static_cast<size_t>(row);
-      logprobs[index] =
-          Sampler::logprob(values, *log_sum_exp, batch.targets[index], temperature);
+      logprobs[index] = Sampler::logprob(values, *log_sum_exp, batch.targets[index], temperature);
     }
   });
   MINKE_TRY(status);

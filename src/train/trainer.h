@@ -12,9 +12,9 @@
 #include <vector>
 
 #include "models/model.h"
-#include "train/adamw.h"
 #include "train/gradients.h"
 #include "train/loss.h"
+#include "train/optimiser.h"
 #include "train/tape.h"
 
 namespace minke {
@@ -44,16 +44,16 @@ TrainBatch make_train_batch(std::span<const TrainSequence> sequences);
 struct TrainReport {
   double loss = 0.0;  // mean over targets, in nats, before the step
   int64_t targets = 0;
-  AdamWReport optimiser;
+  OptimiserReport optimiser;
 };
 
 struct TrainerOptions {
-  AdamWOptions adamw;
-  // λ of the loss of the layer that predicts further (DeepSeek V3, section 2.2); where the model has
-  // one and this is above 0, it is trained with the model.
+  OptimiserOptions optimiser;
+  // λ of the loss of the layer that predicts further (DeepSeek V3, section 2.2); where the model
+  // has one and this is above 0, it is trained with the model.
   double mtp_weight = 0.0;
-  // The step of a router's bias after each update, towards experts that got fewer rows than the mean
-  // (DeepSeek V3, section 2.1.2); 0: it stays. And BalanceLoss::weight beside it.
+  // The step of a router's bias after each update, towards experts that got fewer rows than the
+  // mean (DeepSeek V3, section 2.1.2); 0: it stays. And BalanceLoss::weight beside it.
   double bias_speed = 0.0;
   double balance_weight = 0.0;
 };
@@ -69,8 +69,8 @@ class Trainer {
   Result<TokenLoss> accumulate(std::span<const TrainSequence> sequences, const Loss& loss,
                                double share = 1.0);
   // One step down what was accumulated, which is then forgotten. Where the gradient is not finite
-  // nothing has changed (AdamWReport::applied).
-  Result<AdamWReport> update(double learning_rate);
+  // nothing has changed (OptimiserReport::applied).
+  Result<OptimiserReport> update(double learning_rate);
 
   // Both, for the mean loss of next-token prediction.
   Result<TrainReport> step(std::span<const TrainSequence> sequences, double learning_rate);
@@ -84,8 +84,8 @@ class Trainer {
   BackwardContext context() { return {ops_, pool_}; }
   Model& model() { return model_; }
   Gradients& gradients() { return gradients_; }
-  const AdamW& optimiser() const { return optimiser_; }
-  AdamW& optimiser() { return optimiser_; }
+  const Optimiser& optimiser() const { return optimiser_; }
+  Optimiser& optimiser() { return optimiser_; }
 
  private:
   // Room for the batch's keys and values; pages are reused from step to step.
@@ -102,7 +102,7 @@ class Trainer {
   TrainerOptions options_;
   Gradients gradients_;
   Tape tape_;
-  AdamW optimiser_;
+  Optimiser optimiser_;
   std::optional<KvStore> kv_;
   std::unordered_map<const Weight*, std::vector<int64_t>> loads_;  // since the last update
 };

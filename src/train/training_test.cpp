@@ -101,7 +101,7 @@ TEST(Training, ACharacterModelLearnsSyllables) {
   auto ops = testing::make_ops(/*threads=*/1);
   auto model = make_initialised_model(character_config(corpus, 2, 64), 3, *ops);
   ASSERT_TRUE(model.has_value());
-  Trainer trainer(**model, *ops, ops->pool(), {.adamw = {.weight_decay = 0.01}});
+  Trainer trainer(**model, *ops, ops->pool(), {.optimiser = {.weight_decay = 0.01}});
   const int64_t steps = 100;
   const LearningRate rate = {.peak = 5e-3, .warmup_steps = 10, .total_steps = steps};
   double first_loss = 0.0;
@@ -192,7 +192,7 @@ TEST(Training, LongNamesReachALossWellBelowTheirUnigramEntropy) {
   auto ops = testing::make_ops(/*threads=*/0);
   auto model = make_initialised_model(character_config(corpus, 8, 128), 3, *ops);
   ASSERT_TRUE(model.has_value());
-  Trainer trainer(**model, *ops, ops->pool(), {.adamw = {.beta2 = 0.98, .weight_decay = 0.1}});
+  Trainer trainer(**model, *ops, ops->pool(), {.optimiser = {.beta2 = 0.98, .weight_decay = 0.1}});
   const int64_t steps = 1000;
   const LearningRate rate = {
       .peak = 3e-3, .final_share = 0.02, .warmup_steps = 50, .total_steps = steps};

@@ -1,4 +1,4 @@
-#include "train/adamw.h"
+#include "train/optimiser.h"
 
 #include <cstring>
 #include <limits>
@@ -53,7 +53,7 @@ struct PaperAdamW {
 TEST_F(AdamWTest, FollowsThePaper) {
   Weight* const weights[] = {&matrix_, &norm_};
   Gradients gradients(weights);
-  AdamW adamw(
+  Optimiser adamw(
       gradients, *ops_, ops_->pool(),
       {.beta1 = 0.8, .beta2 = 0.95, .epsilon = 1e-6, .weight_decay = 0.3, .clip_norm = 2.6});
   std::vector<std::vector<PaperAdamW>> paper;
@@ -71,7 +71,7 @@ TEST_F(AdamWTest, FollowsThePaper) {
     }
     const double norm = std::sqrt(squares);
     EXPECT_EQ(norm > 2.6, t < 4) << norm;
-    const Result<AdamWReport> report = adamw.step(gradients, rate);
+    const Result<OptimiserReport> report = adamw.step(gradients, rate);
     ASSERT_TRUE(report.has_value());
     EXPECT_TRUE(report->applied);
     EXPECT_NEAR(report->gradient_norm, norm, 1e-9);
@@ -91,7 +91,7 @@ TEST_F(AdamWTest, FollowsThePaper) {
 TEST_F(AdamWTest, TheForwardSeesTheNewWeights) {
   Weight* const weights[] = {&matrix_};
   Gradients gradients(weights);
-  AdamW adamw(gradients, *ops_, ops_->pool(), {.weight_decay = 0.0});
+  Optimiser adamw(gradients, *ops_, ops_->pool(), {.weight_decay = 0.0});
   set_gradients(gradients, 5, 1.0);
   ASSERT_TRUE(adamw.step(gradients, 0.5).has_value());
   // The identity reads the matrix back through its packed form.
@@ -109,13 +109,13 @@ TEST_F(AdamWTest, TheForwardSeesTheNewWeights) {
 TEST_F(AdamWTest, GradientsThatAreNotFiniteChangeNothing) {
   Weight* const weights[] = {&matrix_, &norm_};
   Gradients gradients(weights);
-  AdamW adamw(gradients, *ops_, ops_->pool(), {});
+  Optimiser adamw(gradients, *ops_, ops_->pool(), {});
   const std::vector<float> before(matrix_.f32(), matrix_.f32() + 15);
   for (const float bad :
        {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     set_gradients(gradients, 5, 1.0);
     gradients.entries()[1].values()[6] = bad;
-    const Result<AdamWReport> report = adamw.step(gradients, 0.1);
+    const Result<OptimiserReport> report = adamw.step(gradients, 0.1);
     ASSERT_TRUE(report.has_value());
     EXPECT_FALSE(report->applied);
     EXPECT_EQ(std::memcmp(before.data(), matrix_.f32(), 15 * sizeof(float)), 0);

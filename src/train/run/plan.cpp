@@ -1,0 +1,225 @@
+#include "train/run/plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "tasks/registry.h"
+#include "train/number_tokenizer.h"
+
+namespace minke {
+namespace {
+
+std::shared_ptr<const Task> read_task(const RecipeTable& table) {
+  const std::string spec = table.text("task");
+  if (spec.empty()) return nullptr;  // a missing key waits for finish()
+  auto task = find_task(spec);
+  if (task) return *std::move(task);
+  table.refuse("task", task.error().message);
+  return nullptr;
+}
+
+LearningRate read_rate(const RecipeTable& table, int64_t steps) {
+  LearningRate rate;
+  rate.peak = table.number("learning_rate", 1e-3, {.min = 0.0, .max = 1.0});
+  rate.warmup_steps = std::min(table.integer("warmup", 0, {.min = 0}), steps);
+  rate.total_steps = steps;
+  const std::string decay = table.choice("decay", {"cosine", "constant", "wsd"});
+  if (decay == "constant") rate.decay = Decay::kConstant;
+  if (decay == "wsd") rate.decay = Decay::kWsd;
+  rate.final_share = table.number("final_share", 0.1, {.min = 0.0, .max = 1.0});
+  rate.decay_share = table.number("decay_share", 0.2, {.min = 0.001, .max = 1.0});
+  return rate;
+}
+
+OptimiserOptions read_optimiser(const RecipeTable& table) {
+  OptimiserOptions options;
+  if (table.choice("kind", {"adamw", "muon"}) == "muon") options.uses_muon = is_inner_matrix;
+  options.muon_momentum = table.number("momentum", 0.95, {.min = 0.0, .max = 0.9999});
+  options.beta1 = table.number("beta1", 0.9, {.min = 0.0, .max = 0.9999});
+  options.beta2 = table.number("beta2", 0.95, {.min = 0.0, .max = 0.999999});
+  options.epsilon = table.number("epsilon", 1e-8, {.min = 1e-20, .max = 1.0});
+  options.weight_decay = table.number("weight_decay", 0.0, {.min = 0.0, .max = 10.0});
+  options.clip_norm = table.number("clip_norm", 1.0, {.min = 0.0});
+  return options;
+}
+
+std::optional<EvaluationPlan> read_evaluation(const RecipeTable& stage) {
+  if (!stage.has("evaluate")) return std::nullopt;
+  const RecipeTable table = stage.table("evaluate");
+  EvaluationPlan plan;
+  plan.task = read_task(table);
+  plan.every = table.integer("every", plan.every, {.min = 0});
+  plan.problems = table.integer("problems", plan.problems, {.min = 1, .max = 100'000});
+  plan.samples = table.integer("samples", plan.samples, {.min = 1, .max = 1024});
+  plan.tokens_max = table.integer("tokens", plan.tokens_max, {.min = 1, .max = 1 << 20});
+  plan.temperature = table.number("temperature", 1.0, {.min = 0.01, .max = 5.0});
+  return plan;
+}
+
+void read_supervised(const RecipeTable& table, StagePlan& stage) {
+  stage.update_tokens = table.integer("update_tokens", 4096, {.min = 16, .max = 1 << 24});
+  stage.pass_tokens = table.integer("pass_tokens", 4096, {.min = 16, .max = 1 << 20});
+  const std::vector<RecipeTable> parts = table.tables("text");
+  if (parts.empty())
+    table.refuse("text", "a supervised stage learns from [[stage.text]], of which there is none");
+  for (const RecipeTable& part : parts) {
+    TextPart text;
+    text.task = read_task(part);
+    text.weight = part.number("weight", 1.0, {.min = 0.0});
+    text.from = part.number("from", 0.0, {.min = 0.0, .max = 1.0});
+    text.to = part.number("to", 1.0, {.min = 0.0, .max = 1.0});
+    stage.texts.push_back(std::move(text));
+  }
+}
+
+void read_grpo(const RecipeTable& table, uint64_t seed, StagePlan& stage) {
+  stage.task = read_task(table);
+  auto rule = RewardRule::parse(table.text("reward", "accuracy=1"));
+  if (rule) {
+    stage.rule = *std::move(rule);
+  } else {
+    table.refuse("reward", rule.error().message);
+  }
+  GrpoOptions& grpo = stage.grpo;
+  auto policy =
+      PolicyOptions::named(table.choice("algorithm", {"dapo", "grpo", "dr_grpo", "gspo"}));
+  if (policy) grpo.policy = *policy;
+  grpo.policy.clip_low = table.number("clip_low", grpo.policy.clip_low, {.min = 0.0, .max = 1.0});
+  grpo.policy.clip_high =
+      table.number("clip_high", grpo.policy.clip_high, {.min = 0.0, .max = 100.0});
+  grpo.policy.kl = table.number("kl", 0.0, {.min = 0.0, .max = 100.0});
+  grpo.prompts = table.integer("prompts", grpo.prompts, {.min = 1, .max = 65'536});
+  grpo.samples = table.integer("samples", grpo.samples, {.min = 2, .max = 65'535});
+  grpo.temperature = table.number("temperature", 1.0, {.min = 0.01, .max = 5.0});
+  grpo.tokens_max = table.integer("tokens", 256, {.min = 1, .max = 1 << 20});
+  grpo.minibatches = table.integer("minibatches", 1, {.min = 1, .max = 1024});
+  grpo.epochs = table.integer("epochs", 1, {.min = 1, .max = 64});
+  grpo.batch_tokens = table.integer("pass_tokens", 8192, {.min = 16, .max = 1 << 20});
+  grpo.sequences_max = table.integer("at_once", 256, {.min = 1, .max = 4096});
+  grpo.refill_rounds = table.integer("refill_rounds", 0, {.min = 0, .max = 64});
+  grpo.skip_truncated = table.flag("skip_truncated", false);
+  stage.reference_every = table.integer("reference_every", 0, {.min = 0});
+  grpo.system = stage.system;
+  grpo.seed = seed;
+}
+
+StagePlan read_stage(const RecipeTable& table, uint64_t seed, size_t index) {
+  StagePlan stage;
+  const std::string kind = table.choice("kind", {"supervised", "grpo"});
+  stage.name = table.text("name", kind);
+  stage.steps = table.integer("steps", {.min = 1, .max = int64_t{1} << 40});
+  stage.system = table.text("system", "");
+  const RecipeTable optimiser = table.table("optimizer");
+  stage.trainer.optimiser = read_optimiser(optimiser);
+  stage.rate = read_rate(optimiser, std::max<int64_t>(stage.steps, 1));
+  stage.trainer.mtp_weight = table.number("mtp_weight", 0.0, {.min = 0.0, .max = 10.0});
+  stage.trainer.bias_speed = table.number("bias_speed", 0.0, {.min = 0.0, .max = 1.0});
+  stage.trainer.balance_weight = table.number("balance_weight", 0.0, {.min = 0.0, .max = 1.0});
+  // Stages draw from streams of their own.
+  const uint64_t own = seed * 1'000'003 + index;
+  if (kind == "grpo") {
+    stage.kind = StagePlan::Kind::kGrpo;
+    read_grpo(table, own, stage);
+  } else {
+    read_supervised(table, stage);
+  }
+  stage.evaluation = read_evaluation(table);
+  return stage;
+}
+
+// A new model in DeepSeek V3's architecture (or dense, as llama's, without experts and latents).
+NewModel read_new_model(const RecipeTable& table, const std::string& name, uint64_t seed) {
+  NewModel made;
+  made.name = name;
+  made.seed = seed;
+  ModelShape& shape = made.shape;
+  const bool dense = table.choice("architecture", {"deepseek2", "llama"}) == "llama";
+  shape.architecture = dense ? "llama" : "deepseek2";
+  shape.name = "new";
+  shape.about = "";
+  shape.pre_tokenizer = "";
+  const IntegerRange size = {.min = 1, .max = 1 << 20};
+  shape.layers = table.integer("layers", size);
+  shape.dim = table.integer("dim", size);
+  shape.heads = table.integer("heads", size);
+  shape.ffn_dim = table.integer("ffn_dim", size);
+  shape.context_max = table.integer("context", 1024, {.min = 16, .max = 1 << 20});
+  shape.rope_base = static_cast<float>(table.number("rope_base", 10'000.0, {.min = 1.0}));
+  shape.norm_epsilon = 1e-6F;
+  shape.tied_embeddings = table.flag("tied_embeddings", true);
+  if (dense) {
+    shape.kv_heads = table.integer("kv_heads", shape.heads, size);
+    shape.head_dim = table.integer("head_dim", shape.dim / std::max<int64_t>(shape.heads, 1), size);
+  } else {
+    shape.kv_heads = 1;
+    shape.latent = {.q_rank = table.integer("q_rank", 0, {.min = 0, .max = 1 << 20}),
+                    .kv_rank = table.integer("kv_rank", size),
+                    .nope_dim = table.integer("nope_dim", size),
+                    .rope_dim = table.integer("rope_dim", size),
+                    .value_dim = table.integer("value_dim", size)};
+    shape.head_dim = shape.latent.kv_rank + shape.latent.rope_dim;
+    RouteSpec& route = shape.mixture.route;
+    route.experts = table.integer("experts", size);
+    route.used = table.integer("experts_used", size);
+    route.groups = table.integer("groups", 1, size);
+    route.groups_used = table.integer("groups_used", 1, size);
+    route.normalise = true;
+    route.score = ExpertScore::kSigmoid;
+    route.scale = static_cast<float>(table.number("route_scale", 2.5, {.min = 0.01, .max = 100.0}));
+    shape.mixture.expert_dim = table.integer("expert_dim", size);
+    shape.mixture.shared = table.integer("experts_shared", 1, {.min = 0, .max = 64});
+    shape.mixture.dense_layers = table.integer("dense_layers", 1, {.min = 0, .max = 1 << 20});
+    shape.mixture.has_bias = true;
+    shape.mtp = table.flag("mtp", false);
+  }
+  made.tokenizer = number_tokenizer(table.texts("words"));
+  made.chat_template = number_chat_template();
+  shape.vocab_size = std::ssize(made.tokenizer.tokens);
+  return made;
+}
+
+}  // namespace
+
+int64_t RunPlan::steps() const {
+  int64_t sum = 0;
+  for (const StagePlan& stage : stages) sum += stage.steps;
+  return sum;
+}
+
+Result<RunPlan> RunPlan::read(const RecipeFile& recipe) {
+  const RecipeTable root = recipe.root();
+  RunPlan plan;
+  plan.name = root.text("name");
+  plan.seed = static_cast<uint64_t>(root.integer("seed", 1, {.min = 0}));
+  plan.threads = static_cast<int>(root.integer("threads", 0, {.min = 0, .max = 1024}));
+  const RecipeTable model = root.table("model");
+  if (model.has("from")) {
+    plan.model = model.text("from");
+  } else {
+    plan.made = read_new_model(model, plan.name, plan.seed);
+  }
+  const std::string output = root.text("output", "Q8_0");
+  if (const QuantFormat* format = find_quant_format(output)) {
+    plan.output = format->type;
+  } else {
+    root.refuse("output", fmt::format("'{}' is no format to store a model in; there are {}", output,
+                                      supported_quant_names()));
+  }
+  const RecipeTable checkpoints = root.table("checkpoints");
+  plan.checkpoint_every = checkpoints.integer("every", 100, {.min = 1});
+  plan.checkpoints_kept = checkpoints.integer("keep", 2, {.min = 1, .max = 1000});
+  const RecipeTable cost = root.table("cost");
+  plan.price_per_hour = cost.number("per_hour", 0.0, {.min = 0.0});
+  plan.watts = cost.number("watts", 0.0, {.min = 0.0});
+  const std::vector<RecipeTable> stages = root.tables("stage");
+  if (stages.empty()) root.refuse("stage", "a recipe has [[stage]]s, and this one has none");
+  for (size_t i = 0; i < stages.size(); ++i) {
+    plan.stages.push_back(read_stage(stages[i], plan.seed, i));
+  }
+  MINKE_TRY(recipe.finish());
+  return plan;
+}
+
+}  // namespace minke

@@ -1,0 +1,77 @@
+// What a training run does: a recipe, read and checked. Plain values; docs/train.md has the
+// recipe's keys.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/result.h"
+#include "quant/format.h"
+#include "tasks/reward.h"
+#include "tasks/task.h"
+#include "train/grpo.h"
+#include "train/model_file.h"
+#include "train/recipe/recipe_file.h"
+#include "train/trainer.h"
+
+namespace minke {
+
+// Where a supervised stage's texts come from, and when: solver-written traces of a task.
+struct TextPart {
+  std::shared_ptr<const Task> task;
+  double weight = 1.0;  // of drawing from it, among the parts that are on
+  double from = 0.0;    // of the stage, in [0, 1]: on in [from, to)
+  double to = 1.0;
+};
+
+// A look at the test split of a task.
+struct EvaluationPlan {
+  std::shared_ptr<const Task> task;
+  int64_t every = 0;  // steps; 0: at the stage's end only
+  int64_t problems = 100;
+  int64_t samples = 4;
+  int64_t tokens_max = 256;
+  double temperature = 1.0;
+};
+
+struct StagePlan {
+  enum class Kind : uint8_t { kSupervised, kGrpo };
+  Kind kind = Kind::kSupervised;
+  std::string name;
+  int64_t steps = 0;
+  TrainerOptions trainer;
+  LearningRate rate;
+  std::string system;  // message before each question
+  // kSupervised
+  int64_t update_tokens = 4096;
+  int64_t pass_tokens = 4096;
+  std::vector<TextPart> texts;
+  // kGrpo
+  GrpoOptions grpo;
+  std::shared_ptr<const Task> task;
+  std::optional<RewardRule> rule;
+  int64_t reference_every = 0;  // steps after which the reference is the model of that moment
+  std::optional<EvaluationPlan> evaluation;
+};
+
+struct RunPlan {
+  std::string name;
+  uint64_t seed = 1;
+  int threads = 0;    // 0: one a processor
+  std::string model;  // a file or a name; empty: a new one
+  std::optional<NewModel> made;
+  QuantType output = QuantType::kQ8_0;
+  int64_t checkpoint_every = 100;  // steps
+  int64_t checkpoints_kept = 2;
+  double price_per_hour = 0.0;  // of the machine
+  double watts = 0.0;
+  std::vector<StagePlan> stages;
+  int64_t steps() const;  // of all stages
+
+  static Result<RunPlan> read(const RecipeFile& recipe);
+};
+
+}  // namespace minke

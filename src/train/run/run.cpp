@@ -1,0 +1,405 @@
+#include "train/run/run.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "core/random.h"
+#include "io/file.h"
+#include "ops/cpu_ops.h"
+#include "train/checkpoint.h"
+#include "train/run/evaluate.h"
+#include "train/run_log.h"
+#include "train/supervised.h"
+
+namespace minke {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+using Clock = std::chrono::steady_clock;
+
+constexpr uint64_t kTextStream = 0x74657874;
+const std::string kReferencePrefix = "reference/";
+
+// Texts of a supervised stage: the counter-th is a function of the seed and the counter.
+class TaskTexts {
+ public:
+  TaskTexts(const StagePlan& stage, const ChatText& text, uint64_t seed)
+      : stage_(stage), text_(text), seed_(seed) {}
+
+  Result<TrainExample> example(uint64_t counter, double progress) const {
+    const TextPart* part = draw(counter, progress);
+    if (part == nullptr) {
+      return misuse(fmt::format("stage '{}': no [[stage.text]] is on at {:.0f}% of its steps",
+                                stage_.name, 100.0 * progress));
+    }
+    const uint64_t index = shuffled(part->task->size(Split::kTrain), seed_, counter);
+    const Problem problem = part->task->problem(Split::kTrain, index);
+    MINKE_ASSIGN(const SolvedProblem solved, part->task->solve(problem, seed_ + counter));
+    MINKE_ASSIGN(const ChatPrompt prompt, text_.prompt(stage_.system, problem.prompt));
+    const std::vector<int32_t> answer = text_.answer_tokens(prompt, solved.thinking, solved.answer);
+    TrainExample example = {.tokens = prompt.tokens, .first_target = std::ssize(prompt.tokens)};
+    example.tokens.insert(example.tokens.end(), answer.begin(), answer.end());
+    return example;
+  }
+
+ private:
+  const TextPart* draw(uint64_t counter, double progress) const {
+    double total = 0.0;
+    const auto is_on = [&](const TextPart& part) {
+      return progress >= part.from && progress < part.to;
+    };
+    for (const TextPart& part : stage_.texts) total += is_on(part) ? part.weight : 0.0;
+    double left = uniform(seed_, kTextStream, counter) * total;
+    const TextPart* last = nullptr;
+    for (const TextPart& part : stage_.texts) {
+      if (!is_on(part) || part.weight <= 0.0) continue;
+      last = &part;
+      if (left < part.weight) break;
+      left -= part.weight;
+    }
+    return last;
+  }
+
+  const StagePlan& stage_;
+  const ChatText& text_;
+  uint64_t seed_;
+};
+
+Json sample_json(const GrpoSample& sample) {
+  return {{"prompt", sample.prompt},
+          {"answer", sample.text},
+          {"reward", sample.reward},
+          {"correct", sample.correct}};
+}
+
+class Run {
+ public:
+  Run(const RecipeFile& recipe, const RunPlan& plan, const RunOptions& options)
+      : recipe_(recipe), plan_(plan), options_(options), folder_(options.folder) {}
+
+  Result<RunEnd> carry_out() {
+    MINKE_TRY(begin());
+    MINKE_TRY(load());
+    for (; stage_ < plan_.stages.size(); ++stage_, step_in_stage_ = 0, examples_ = 0) {
+      MINKE_ASSIGN(const RunEnd end, run_stage());
+      if (end == RunEnd::kStopped) return end;
+    }
+    const std::string path = (folder_ / "model.gguf").string();
+    MINKE_TRY(save_model(*loaded_.file, *loaded_.model, plan_.output, plan_.name, path));
+    tell({{"event", "finished"}, {"model", path}, {"seconds", seconds_}});
+    return RunEnd::kFinished;
+  }
+
+ private:
+  // The folder, new or as a run before has left it.
+  Status begin() {
+    std::error_code error;
+    const bool used = fs::exists(folder_ / "recipe.toml", error);
+    if (used && !options_.resume) {
+      return misuse(
+          fmt::format("{} holds a run already; --resume goes on with it, and -o FOLDER "
+                      "begins another one",
+                      folder_.string()));
+    }
+    if (!used && options_.resume) {
+      return misuse(fmt::format("{} holds no run that could go on (there is no recipe.toml in it)",
+                                folder_.string()));
+    }
+    fs::create_directories(folder_, error);
+    if (error) {
+      return fail(fmt::format("cannot make the folder {}: {}", folder_.string(), error.message()));
+    }
+    MINKE_ASSIGN(CheckpointWriter writer,
+                 CheckpointWriter::open(folder_, static_cast<int>(plan_.checkpoints_kept)));
+    writer_ = std::make_unique<CheckpointWriter>(std::move(writer));
+    return {};
+  }
+
+  Status load() {
+    MINKE_ASSIGN(ops_, CpuOps::create(plan_.threads));
+    std::string path = (folder_ / "start.gguf").string();
+    if (!plan_.made) {
+      MINKE_ASSIGN(path, options_.find_model(plan_.model));
+    } else if (!fs::exists(path)) {
+      MINKE_TRY(write_new_model(*plan_.made, *ops_, path));
+    }
+    MINKE_ASSIGN(loaded_, load_trainable(path, *ops_));
+    MINKE_ASSIGN(ChatText text, ChatText::load(*loaded_.file));
+    text_ = std::make_unique<ChatText>(std::move(text));
+    MINKE_ASSIGN(std::optional<Checkpoint> checkpoint, load_latest_checkpoint(folder_));
+    if (checkpoint) {
+      for (const std::string& warning : checkpoint->warnings) {
+        tell({{"event", "warning"}, {"message", warning}});
+      }
+      MINKE_TRY(take_weights(*checkpoint));
+      const CheckpointState& state = checkpoint->state;
+      step_ = state.step;
+      stage_ = state.counters.at("stage");
+      step_in_stage_ = static_cast<int64_t>(state.counters.at("step_in_stage"));
+      examples_ = state.counters.at("examples");
+      optimiser_steps_ = static_cast<int64_t>(state.counters.at("optimizer_steps"));
+      seconds_ = state.notes.value("seconds", 0.0);
+      resumed_ = std::move(checkpoint);
+    } else {
+      MINKE_TRY(write_file(folder_ / "recipe.toml", recipe_.as_toml()));
+    }
+    MINKE_ASSIGN(RunLog log, RunLog::open((folder_ / "metrics.jsonl").string(), step_));
+    log_ = std::make_unique<RunLog>(std::move(log));
+    tell({{"event", resumed_ ? "resumed" : "begun"},
+          {"name", plan_.name},
+          {"parameters", loaded_.model->parameter_count()},
+          {"step", step_},
+          {"steps", plan_.steps()}});
+    return {};
+  }
+
+  static Status write_file(const fs::path& path, const std::string& text) {
+    MINKE_ASSIGN(OutputFile file, OutputFile::create(path.string()));
+    MINKE_TRY(file.write(std::as_bytes(std::span(text))));
+    return file.commit();
+  }
+
+  Status take_weights(const Checkpoint& checkpoint) {
+    Status status;
+    loaded_.model->visit([&](Weight& weight) {
+      if (!status || !weight.present()) return;
+      const auto count = static_cast<size_t>(weight.shape.count());
+      status =
+          copy_tensor(checkpoint.weights, weight.name, weight.shape, {weight.mutable_f32(), count});
+      if (status) status = ops_->prepare(weight, /*keep_rows=*/true);
+    });
+    return status;
+  }
+
+  Status take_optimiser(Trainer& trainer) {
+    if (!resumed_ || step_in_stage_ == 0) return {};
+    Status status;
+    trainer.optimiser().visit_state(
+        [&](const std::string& name, const Shape& shape, std::span<float> values) {
+          if (status) status = copy_tensor(resumed_->optimizer, name, shape, values);
+        });
+    trainer.optimiser().set_steps(optimiser_steps_);
+    return status;
+  }
+
+  // The model that a stage's KL is measured from: what it is at the stage's begin, or (in a run
+  // that goes on) what the checkpoint has.
+  Status begin_reference(const StagePlan& stage) {
+    reference_.reset();
+    if (stage.grpo.policy.kl == 0.0) return {};
+    MINKE_ASSIGN(TrainableModel copy, load_trainable(loaded_.file->path(), *ops_));
+    reference_ = std::move(copy.model);
+    if (!resumed_ || step_in_stage_ == 0) return renew_reference();
+    Status status;
+    reference_->visit([&](Weight& weight) {
+      if (!status || !weight.present()) return;
+      status = copy_tensor(resumed_->weights, kReferencePrefix + weight.name, weight.shape,
+                           {weight.mutable_f32(), static_cast<size_t>(weight.shape.count())});
+      if (status) status = ops_->prepare(weight, /*keep_rows=*/true);
+    });
+    return status;
+  }
+
+  Status renew_reference() {
+    std::vector<const float*> from;
+    loaded_.model->visit([&](Weight& weight) {
+      if (weight.present()) from.push_back(weight.f32());
+    });
+    size_t next = 0;
+    Status status;
+    reference_->visit([&](Weight& weight) {
+      if (!status || !weight.present()) return;
+      std::copy_n(from[next++], weight.shape.count(), weight.mutable_f32());
+      status = ops_->prepare(weight, /*keep_rows=*/true);
+    });
+    return status;
+  }
+
+  Result<RunEnd> run_stage() {
+    const StagePlan& stage = plan_.stages[stage_];
+    Trainer trainer(*loaded_.model, *ops_, ops_->pool(), stage.trainer);
+    MINKE_TRY(take_optimiser(trainer));
+    const uint64_t seed = plan_.seed * 1'000'003 + stage_;
+    const TaskTexts texts(stage, *text_, seed);
+    std::unique_ptr<Grpo> grpo;
+    if (stage.kind == StagePlan::Kind::kGrpo) {
+      MINKE_TRY(begin_reference(stage));
+      grpo = std::make_unique<Grpo>(trainer, *ops_, *text_, stage.task, *stage.rule, stage.grpo,
+                                    reference_.get());
+    }
+    resumed_.reset();
+    if (stage.evaluation && step_ == 0) MINKE_TRY(evaluate(stage));
+    while (step_in_stage_ < stage.steps) {
+      const auto begin = Clock::now();
+      const double rate = stage.rate.at(step_in_stage_);
+      Json entry = {{"step", step_ + 1},
+                    {"stage", stage.name},
+                    {"stage_step", step_in_stage_ + 1},
+                    {"stage_steps", stage.steps},
+                    {"learning_rate", rate}};
+      if (grpo) {
+        MINKE_ASSIGN(const GrpoReport report, grpo->step(step_in_stage_, rate));
+        add(entry, report);
+      } else {
+        MINKE_TRY(supervise(trainer, stage, texts, rate, entry));
+      }
+      ++step_;
+      ++step_in_stage_;
+      if (reference_ && stage.reference_every > 0 && step_in_stage_ % stage.reference_every == 0) {
+        MINKE_TRY(renew_reference());
+      }
+      const double took = std::chrono::duration<double>(Clock::now() - begin).count();
+      seconds_ += took;
+      entry["step_seconds"] = took;
+      entry["seconds"] = seconds_;
+      MINKE_TRY(log_->append(entry));
+      tell(entry);
+      const bool last = step_in_stage_ == stage.steps;
+      const bool stops = options_.is_stopped && options_.is_stopped();
+      if (stage.evaluation && (last || (stage.evaluation->every > 0 &&
+                                        step_in_stage_ % stage.evaluation->every == 0))) {
+        MINKE_TRY(evaluate(stage));
+      }
+      if (last || stops || step_ % plan_.checkpoint_every == 0) MINKE_TRY(save(trainer));
+      if (stops && !(last && stage_ + 1 == plan_.stages.size())) return RunEnd::kStopped;
+    }
+    return RunEnd::kFinished;
+  }
+
+  Status supervise(Trainer& trainer, const StagePlan& stage, const TaskTexts& texts, double rate,
+                   Json& entry) {
+    const double progress = static_cast<double>(step_in_stage_) / static_cast<double>(stage.steps);
+    std::vector<TrainExample> examples;
+    int64_t tokens = 0;
+    while (tokens < stage.update_tokens) {
+      MINKE_ASSIGN(TrainExample example, texts.example(examples_++, progress));
+      tokens += std::ssize(example.tokens);
+      examples.push_back(std::move(example));
+    }
+    MINKE_ASSIGN(const SupervisedReport report,
+                 supervised_step(trainer, examples, stage.pass_tokens, rate));
+    entry["loss"] = report.loss;
+    entry["gradient_norm"] = report.gradient_norm;
+    entry["tokens"] = report.tokens;
+    entry["targets"] = report.targets;
+    return {};
+  }
+
+  static void add(Json& entry, const GrpoReport& report) {
+    entry["reward"] = report.reward;
+    entry["accuracy"] = report.accuracy;
+    entry["format"] = report.format;
+    entry["solved"] = report.solved;
+    entry["answer_tokens"] = report.tokens_mean;
+    entry["truncated"] = report.truncated;
+    entry["groups"] = report.groups_used;
+    entry["answers"] = report.answers;
+    entry["loss"] = report.loss;
+    entry["kl"] = report.kl;
+    entry["entropy"] = report.entropy;
+    entry["clipped"] = report.clipped;
+    entry["logprob_drift"] = report.logprob_drift;
+    entry["gradient_norm"] = report.gradient_norm;
+    entry["updates"] = report.updates;
+    entry["tokens"] = report.trained_tokens;
+    entry["sampled_tokens"] = report.sampled_tokens;
+    entry["sample_seconds"] = report.sample_seconds;
+    entry["train_seconds"] = report.train_seconds;
+    Json samples = Json::array();
+    for (const GrpoSample& sample : report.samples) samples.push_back(sample_json(sample));
+    entry["samples"] = std::move(samples);
+  }
+
+  Status evaluate(const StagePlan& stage) {
+    MINKE_ASSIGN(const EvaluationReport report,
+                 evaluate_model(*loaded_.model, *ops_, *text_, *stage.evaluation, stage.system));
+    Json samples = Json::array();
+    for (const GrpoSample& sample : report.shown) samples.push_back(sample_json(sample));
+    Json entry = {{"step", step_},
+                  {"event", "evaluation"},
+                  {"stage", stage.name},
+                  {"task", stage.evaluation->task->name()},
+                  {"problems", report.problems},
+                  {"samples_each", report.samples},
+                  {"pass_1", report.pass_1},
+                  {"pass_1_error", report.pass_1_error},
+                  {"pass_k", report.pass_k},
+                  {"format", report.format},
+                  {"answer_tokens", report.tokens_mean},
+                  {"truncated", report.truncated},
+                  {"evaluation_seconds", report.seconds},
+                  {"samples", std::move(samples)}};
+    MINKE_TRY(log_->append(entry));
+    tell(entry);
+    return {};
+  }
+
+  Status save(Trainer& trainer) {
+    std::vector<SafetensorView> weights;
+    const auto add_weights = [&](Model& model, const std::string& prefix) {
+      model.visit([&](Weight& weight) {
+        if (!weight.present()) return;
+        weights.push_back(
+            SafetensorView::f32(prefix + weight.name, weight.shape,
+                                {weight.f32(), static_cast<size_t>(weight.shape.count())}));
+      });
+    };
+    add_weights(*loaded_.model, "");
+    if (reference_) add_weights(*reference_, kReferencePrefix);
+    std::vector<SafetensorView> state;
+    trainer.optimiser().visit_state(
+        [&](const std::string& name, const Shape& shape, std::span<float> values) {
+          state.push_back(SafetensorView::f32(name, shape, values));
+        });
+    const bool stage_ends = step_in_stage_ == plan_.stages[stage_].steps;
+    CheckpointState where;
+    where.step = step_;
+    where.counters = {
+        {"stage", stage_ + (stage_ends ? 1 : 0)},
+        {"step_in_stage", stage_ends ? 0 : static_cast<uint64_t>(step_in_stage_)},
+        {"examples", stage_ends ? 0 : examples_},
+        {"optimizer_steps", stage_ends ? 0 : static_cast<uint64_t>(trainer.optimiser().steps())}};
+    where.notes["seconds"] = seconds_;
+    MINKE_TRY(writer_->save(weights, state, where));
+    tell({{"event", "saved"}, {"step", step_}});
+    return {};
+  }
+
+  void tell(const Json& entry) const {
+    if (options_.on_entry) options_.on_entry(entry);
+  }
+
+  const RecipeFile& recipe_;
+  const RunPlan& plan_;
+  const RunOptions& options_;
+  const fs::path folder_;
+  std::unique_ptr<CpuOps> ops_;
+  TrainableModel loaded_;
+  std::unique_ptr<Model> reference_;  // of a stage with a KL term
+  std::unique_ptr<ChatText> text_;
+  std::unique_ptr<CheckpointWriter> writer_;
+  std::unique_ptr<RunLog> log_;
+  std::optional<Checkpoint> resumed_;
+  int64_t step_ = 0;  // done, of all stages
+  size_t stage_ = 0;
+  int64_t step_in_stage_ = 0;  // done
+  uint64_t examples_ = 0;      // drawn in this stage
+  int64_t optimiser_steps_ = 0;
+  double seconds_ = 0.0;  // of computing, in all sittings
+};
+
+}  // namespace
+
+Result<RunEnd> run_plan(const RecipeFile& recipe, const RunPlan& plan, const RunOptions& options) {
+  return Run(recipe, plan, options).carry_out();
+}
+
+}  // namespace minke
