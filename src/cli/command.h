@@ -59,6 +59,7 @@ std::unique_ptr<Command> make_help();
 std::unique_ptr<Command> make_list();
 std::unique_ptr<Command> make_logprobs();
 std::unique_ptr<Command> make_perplexity();
+std::unique_ptr<Command> make_plot();
 std::unique_ptr<Command> make_pull();
 std::unique_ptr<Command> make_quantize();
 std::unique_ptr<Command> make_rm();

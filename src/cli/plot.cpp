@@ -1,0 +1,48 @@
+// minke plot RUN: a training run's curves as an SVG.
+#include "cli/command.h"
+#include "cli/output_file.h"
+#include "io/file.h"
+#include "train/run/curves.h"
+
+namespace minke::cli {
+
+namespace {
+
+class Plot : public Command {
+ public:
+  CommandText text() const override {
+    return {.name = "plot",
+            .summary = "Draw the curves of a training run",
+            .description =
+                "Reads a run's metrics, also while it goes on, and draws loss, rewards, "
+                "what was right and the length of answers over the steps.",
+            .examples = {{"minke plot runs/minke-zero -o curves.svg", "one picture"}}};
+  }
+
+  void declare(OptionList* options) override {
+    options->positional("RUN", ValueKind::kFile, "The run's folder", &folder_).required = true;
+    options->file("-o", "The SVG to write", &out_).default_text = "RUN/curves.svg";
+    options->flag("--force", "Write over a file that exists (RUN/curves.svg always is)", &force_);
+  }
+
+  Status run(Console* console) override {
+    const std::string path = out_.value_or(*folder_ + "/curves.svg");
+    if (out_) MINKE_TRY(check_output_file(*out_, force_));
+    MINKE_ASSIGN(const std::string svg, draw_curves(*folder_));
+    MINKE_ASSIGN(OutputFile file, OutputFile::create(path));
+    MINKE_TRY(file.write(std::as_bytes(std::span(svg))));
+    MINKE_TRY(file.commit());
+    console->out(path + "\n");
+    return console->flush();
+  }
+
+ private:
+  std::optional<std::string> folder_, out_;
+  bool force_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_plot() { return std::make_unique<Plot>(); }
+
+}  // namespace minke::cli
