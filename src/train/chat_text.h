@@ -45,6 +45,7 @@ class ChatText {
   std::string shown(std::span<const int32_t> tokens) const;
 
   const Tokenizer& tokenizer() const { return *tokenizer_; }
+  const ChatTemplate& chat_template() const { return template_; }
   std::vector<int32_t> end_tokens() const;
 
  private:

@@ -96,15 +96,16 @@ TEST_P(GrpoTest, LearnsWhatIsPaidWithoutDrift) {
   options.minibatches = 2;
   // First it learns to say a number below 8, whichever, and to stop.
   for (uint64_t step = 0; step < 60; ++step) {
-    std::vector<TrainExample> examples;
+    std::vector<TokenSequence> examples;
     for (uint64_t i = 0; i < 32; ++i) {
       const ChatPrompt prompt = *text_->prompt("", std::to_string(i));
       const uint32_t number = philox(3, step, i)[0] % 8;
       const std::vector<int32_t> answer = text_->answer_tokens(prompt, "", std::to_string(number));
-      TrainExample& example = examples.emplace_back();
+      TokenSequence& example = examples.emplace_back();
       example.tokens = prompt.tokens;
-      example.first_target = std::ssize(prompt.tokens);
       example.tokens.insert(example.tokens.end(), answer.begin(), answer.end());
+      example.is_target.assign(prompt.tokens.size(), false);
+      example.is_target.resize(example.tokens.size(), true);
     }
     const auto report = supervised_step(trainer, examples, 256, 1e-2);
     ASSERT_TRUE(report.has_value());

@@ -2,15 +2,18 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace minke {
 
-Result<SupervisedReport> supervised_step(Trainer& trainer, std::span<const TrainExample> examples,
+Result<SupervisedReport> supervised_step(Trainer& trainer, std::span<const TokenSequence> examples,
                                          int64_t batch_tokens, double learning_rate) {
   SupervisedReport report;
-  for (const TrainExample& example : examples) {
+  for (const TokenSequence& example : examples) {
     report.tokens += std::ssize(example.tokens);
-    report.targets += std::ssize(example.tokens) - example.first_target;
+    report.targets += std::ranges::count(example.is_target, true);
   }
+  CHECK_GT(report.targets, 0);
   const float weight = 1.0F / static_cast<float>(report.targets);
   std::vector<TrainSequence> pass;
   int64_t tokens = 0;
@@ -30,10 +33,10 @@ Result<SupervisedReport> supervised_step(Trainer& trainer, std::span<const Train
     tokens = 0;
     return {};
   };
-  for (const TrainExample& example : examples) {
+  for (const TokenSequence& example : examples) {
     const auto length = std::ssize(example.tokens);
     if (tokens + length > batch_tokens) MINKE_TRY(learn());
-    pass.push_back({.tokens = example.tokens, .first_target = example.first_target});
+    pass.push_back({.tokens = example.tokens, .is_target = &example.is_target});
     tokens += length;
   }
   MINKE_TRY(learn());

@@ -7,15 +7,10 @@
 #include <vector>
 
 #include "core/result.h"
+#include "train/data/example.h"
 #include "train/trainer.h"
 
 namespace minke {
-
-// One text. Tokens from first_target on are learnt.
-struct TrainExample {
-  std::vector<int32_t> tokens;  // at least two
-  int64_t first_target = 1;
-};
 
 struct SupervisedReport {
   double loss = 0.0;  // nats a target
@@ -24,9 +19,10 @@ struct SupervisedReport {
   double gradient_norm = 0.0;
 };
 
-// One update down the mean loss of all targets of `examples`, in passes of at most `batch_tokens`
-// (and of one example where that is longer). Fails where the gradient is not finite.
-Result<SupervisedReport> supervised_step(Trainer& trainer, std::span<const TrainExample> examples,
+// One update down the mean loss of all targets of `examples` (there is at least one), in passes of
+// at most `batch_tokens` (and of one example where that is longer). Fails where the gradient is not
+// finite.
+Result<SupervisedReport> supervised_step(Trainer& trainer, std::span<const TokenSequence> examples,
                                          int64_t batch_tokens, double learning_rate);
 
 }  // namespace minke

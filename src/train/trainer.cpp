@@ -28,7 +28,7 @@ TrainBatch make_train_batch(std::span<const TrainSequence> sequences) {
                                     .pages = std::span(made.pages).subspan(next_page, own_pages)});
     next_page += own_pages;
     for (int64_t i = 0; i < rows; ++i) {
-      if (i + 1 >= sequence.first_target) {
+      if (sequence.learns(i + 1)) {
         made.batch.logit_rows.push_back(static_cast<int32_t>(made.rows()));
         made.targets.push_back(sequence.tokens[static_cast<size_t>(i + 1)]);
       }

@@ -20,10 +20,16 @@
 namespace minke {
 
 // Tokens to read and to predict: token i + 1 is the target of token i, from first_target on (so
-// that a prompt is read and not learnt).
+// that a prompt is read and not learnt), or where is_target[i + 1] says so.
 struct TrainSequence {
   std::span<const int32_t> tokens;
   int64_t first_target = 1;
+  const std::vector<bool>* is_target = nullptr;  // [tokens]; lent
+
+  bool learns(int64_t position) const {
+    return is_target == nullptr ? position >= first_target
+                                : (*is_target)[static_cast<size_t>(position)];
+  }
 };
 
 // Sequences side by side in one forward pass, each in KV pages of its own. The batch points into

@@ -58,19 +58,29 @@ std::optional<EvaluationPlan> read_evaluation(const RecipeTable& stage) {
   return plan;
 }
 
-void read_supervised(const RecipeTable& table, StagePlan& stage) {
+void read_supervised(const RecipeTable& table, uint64_t seed, StagePlan& stage) {
   stage.update_tokens = table.integer("update_tokens", 4096, {.min = 16, .max = 1 << 24});
   stage.pass_tokens = table.integer("pass_tokens", 4096, {.min = 16, .max = 1 << 20});
-  const std::vector<RecipeTable> parts = table.tables("text");
-  if (parts.empty())
-    table.refuse("text", "a supervised stage learns from [[stage.text]], of which there is none");
-  for (const RecipeTable& part : parts) {
+  for (const RecipeTable& part : table.tables("text")) {
     TextPart text;
     text.task = read_task(part);
     text.weight = part.number("weight", 1.0, {.min = 0.0});
     text.from = part.number("from", 0.0, {.min = 0.0, .max = 1.0});
     text.to = part.number("to", 1.0, {.min = 0.0, .max = 1.0});
     stage.texts.push_back(std::move(text));
+  }
+  const RecipeTable data = table.table("data");
+  stage.data.files = data.texts("files");
+  stage.data.shuffled = data.flag("shuffled", true);
+  stage.data.seed = seed;
+  stage.data.form.text_key = data.text("text_key", stage.data.form.text_key);
+  stage.data.form.prompt_key = data.text("prompt_key", stage.data.form.prompt_key);
+  stage.data.form.completion_key = data.text("completion_key", stage.data.form.completion_key);
+  stage.data.form.prompts_are_chat = data.flag("prompts_are_chat", false);
+  if (stage.texts.empty() == stage.data.files.empty()) {
+    table.refuse("text",
+                 "a supervised stage learns from [[stage.text]] tasks or from [stage.data] files, "
+                 "one of the two");
   }
 }
 
@@ -123,7 +133,7 @@ StagePlan read_stage(const RecipeTable& table, uint64_t seed, size_t index) {
     stage.kind = StagePlan::Kind::kGrpo;
     read_grpo(table, own, stage);
   } else {
-    read_supervised(table, stage);
+    read_supervised(table, own, stage);
   }
   stage.evaluation = read_evaluation(table);
   return stage;

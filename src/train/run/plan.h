@@ -12,6 +12,7 @@
 #include "quant/format.h"
 #include "tasks/reward.h"
 #include "tasks/task.h"
+#include "train/data/data_source.h"
 #include "train/grpo.h"
 #include "train/model_file.h"
 #include "train/recipe/recipe_file.h"
@@ -48,7 +49,8 @@ struct StagePlan {
   // kSupervised
   int64_t update_tokens = 4096;
   int64_t pass_tokens = 4096;
-  std::vector<TextPart> texts;
+  std::vector<TextPart> texts;  // of tasks; or else files
+  DataOptions data;
   // kGrpo
   GrpoOptions grpo;
   std::shared_ptr<const Task> task;

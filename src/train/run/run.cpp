@@ -14,6 +14,7 @@
 #include "io/file.h"
 #include "ops/cpu_ops.h"
 #include "train/checkpoint.h"
+#include "train/data/batcher.h"
 #include "train/run/evaluate.h"
 #include "train/run_log.h"
 #include "train/supervised.h"
@@ -34,7 +35,7 @@ class TaskTexts {
   TaskTexts(const StagePlan& stage, const ChatText& text, uint64_t seed)
       : stage_(stage), text_(text), seed_(seed) {}
 
-  Result<TrainExample> example(uint64_t counter, double progress) const {
+  Result<TokenSequence> example(uint64_t counter, double progress) const {
     const TextPart* part = draw(counter, progress);
     if (part == nullptr) {
       return misuse(fmt::format("stage '{}': no [[stage.text]] is on at {:.0f}% of its steps",
@@ -45,8 +46,10 @@ class TaskTexts {
     MINKE_ASSIGN(const SolvedProblem solved, part->task->solve(problem, seed_ + counter));
     MINKE_ASSIGN(const ChatPrompt prompt, text_.prompt(stage_.system, problem.prompt));
     const std::vector<int32_t> answer = text_.answer_tokens(prompt, solved.thinking, solved.answer);
-    TrainExample example = {.tokens = prompt.tokens, .first_target = std::ssize(prompt.tokens)};
+    TokenSequence example = {.tokens = prompt.tokens, .is_target = {}};
     example.tokens.insert(example.tokens.end(), answer.begin(), answer.end());
+    example.is_target.assign(prompt.tokens.size(), false);
+    example.is_target.resize(example.tokens.size(), true);
     return example;
   }
 
@@ -88,7 +91,7 @@ class Run {
   Result<RunEnd> carry_out() {
     MINKE_TRY(begin());
     MINKE_TRY(load());
-    for (; stage_ < plan_.stages.size(); ++stage_, step_in_stage_ = 0, examples_ = 0) {
+    for (; stage_ < plan_.stages.size(); ++stage_, step_in_stage_ = 0, examples_ = 0, data_ = {}) {
       MINKE_ASSIGN(const RunEnd end, run_stage());
       if (end == RunEnd::kStopped) return end;
     }
@@ -146,6 +149,7 @@ class Run {
       step_in_stage_ = static_cast<int64_t>(state.counters.at("step_in_stage"));
       examples_ = state.counters.at("examples");
       optimiser_steps_ = static_cast<int64_t>(state.counters.at("optimizer_steps"));
+      data_ = state.data;
       seconds_ = state.notes.value("seconds", 0.0);
       resumed_ = std::move(checkpoint);
     } else {
@@ -229,6 +233,7 @@ class Run {
     MINKE_TRY(take_optimiser(trainer));
     const uint64_t seed = plan_.seed * 1'000'003 + stage_;
     const TaskTexts texts(stage, *text_, seed);
+    MINKE_TRY(open_data(stage));
     std::unique_ptr<Grpo> grpo;
     if (stage.kind == StagePlan::Kind::kGrpo) {
       MINKE_TRY(begin_reference(stage));
@@ -276,13 +281,20 @@ class Run {
 
   Status supervise(Trainer& trainer, const StagePlan& stage, const TaskTexts& texts, double rate,
                    Json& entry) {
-    const double progress = static_cast<double>(step_in_stage_) / static_cast<double>(stage.steps);
-    std::vector<TrainExample> examples;
-    int64_t tokens = 0;
-    while (tokens < stage.update_tokens) {
-      MINKE_ASSIGN(TrainExample example, texts.example(examples_++, progress));
-      tokens += std::ssize(example.tokens);
-      examples.push_back(std::move(example));
+    std::vector<TokenSequence> examples;
+    if (batcher_) {
+      MINKE_ASSIGN(DataBatch batch, batcher_->next());
+      data_ = batch.next;
+      examples = std::move(batch.sequences);
+      entry["epoch"] = data_.epoch;
+    } else {
+      const double progress =
+          static_cast<double>(step_in_stage_) / static_cast<double>(stage.steps);
+      for (int64_t tokens = 0; tokens < stage.update_tokens;) {
+        MINKE_ASSIGN(TokenSequence example, texts.example(examples_++, progress));
+        tokens += std::ssize(example.tokens);
+        examples.push_back(std::move(example));
+      }
     }
     MINKE_ASSIGN(const SupervisedReport report,
                  supervised_step(trainer, examples, stage.pass_tokens, rate));
@@ -290,6 +302,23 @@ class Run {
     entry["gradient_norm"] = report.gradient_norm;
     entry["tokens"] = report.tokens;
     entry["targets"] = report.targets;
+    return {};
+  }
+
+  // The stage's files, from where the run stands in them.
+  Status open_data(const StagePlan& stage) {
+    batcher_.reset();
+    if (stage.data.files.empty()) return {};
+    DataOptions options = stage.data;
+    options.threads = 1;
+    MINKE_ASSIGN(
+        std::unique_ptr<DataSource> source,
+        DataSource::open(std::move(options), text_->tokenizer(), &text_->chat_template(), data_));
+    const int64_t context = std::min(loaded_.model->config().context_max, stage.update_tokens);
+    MINKE_ASSIGN(Batcher batcher,
+                 Batcher::create(std::move(source),
+                                 {.rows = stage.update_tokens, .context = context}, data_));
+    batcher_.emplace(std::move(batcher));
     return {};
   }
 
@@ -367,6 +396,7 @@ class Run {
         {"step_in_stage", stage_ends ? 0 : static_cast<uint64_t>(step_in_stage_)},
         {"examples", stage_ends ? 0 : examples_},
         {"optimizer_steps", stage_ends ? 0 : static_cast<uint64_t>(trainer.optimiser().steps())}};
+    if (!stage_ends) where.data = data_;
     where.notes["seconds"] = seconds_;
     MINKE_TRY(writer_->save(weights, state, where));
     tell({{"event", "saved"}, {"step", step_}});
@@ -392,6 +422,8 @@ class Run {
   size_t stage_ = 0;
   int64_t step_in_stage_ = 0;  // done
   uint64_t examples_ = 0;      // drawn in this stage
+  DataPosition data_;          // in its files
+  std::optional<Batcher> batcher_;
   int64_t optimiser_steps_ = 0;
   double seconds_ = 0.0;  // of computing, in all sittings
 };

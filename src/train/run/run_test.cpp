@@ -131,6 +131,25 @@ TEST_F(RunTest, GoesOnBitForBitWhereverItWasStopped) {
   }
 }
 
+TEST_F(RunTest, GoesOnInTheMiddleOfItsFiles) {
+  fs::create_directories(folder_);
+  const std::string path = (folder_ / "chats.jsonl").string();
+  std::ofstream file(path);
+  for (int i = 0; i < 40; ++i) {
+    file << R"({"prompt": ")" << i << R"( + 1 = ", "completion": ")" << i + 1 << "\"}\n";
+  }
+  file.close();
+  const std::vector<std::string> overrides = {
+      "stage.0.text=[]", "stage.0.data.files=[\"" + path + "\"]", "stage.0.update_tokens=64"};
+  const auto whole = run("whole", false, 1000, overrides);
+  ASSERT_TRUE(whole.has_value()) << whole.error().message;
+  Result<RunEnd> end = run("stopped", false, 2, overrides);
+  while (end && *end == RunEnd::kStopped) end = run("stopped", true, 2, overrides);
+  ASSERT_TRUE(end.has_value()) << end.error().message;
+  EXPECT_EQ(entries("stopped"), entries("whole"));
+  EXPECT_TRUE(bytes("stopped") == bytes("whole"));
+}
+
 TEST_F(RunTest, AFolderHoldsOneRun) {
   ASSERT_TRUE(run("one", false, 1).has_value());
   const auto again = run("one", false, 1);
