@@ -1,12 +1,15 @@
 #!/bin/bash
 # fetch_sdk_clients.sh [python|npm]: fetches the clients that the server is tested with, of the
-# versions below and of tests/server/sdk/package-lock.json, into build/sdk-venv and build/sdk-npm.
+# versions below and of tests/server/sdk/package-lock.json, into build/sdk-venv and build/sdk-npm; with
+# the linters of its OpenAPI file and (build/sdk-prometheus, from Debian's package, which is not installed:
+# it would start a daemon) of its metrics.
 # What is here already is left as it is. What cannot be fetched is named, and the exit status then
 # is 1; where there is no npm, its clients are named and left out.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 
-python_clients=(openai==3.57.0 anthropic==2.14.0 ollama==0.6.3 schemathesis==4.32.5)
+python_clients=(openai==3.57.0 anthropic==2.14.0 ollama==0.6.3 schemathesis==4.32.5
+  openapi-spec-validator==0.9.0)
 which=${1:-all} status=0
 
 lacks() {
@@ -55,7 +58,21 @@ fetch_npm() {
   fi
 }
 
+fetch_promtool() {
+  local folder=build/sdk-prometheus
+  [[ -x $folder/usr/bin/promtool ]] && return
+  if command -v promtool >/dev/null || ! command -v apt-get >/dev/null; then return; fi
+  rm -rf "$folder"
+  mkdir -p "$folder"
+  echo "Fetching the linter of metrics (19 MB) ..." >&2
+  if ! (cd "$folder" && apt-get download -qq -o APT::Sandbox::User=root prometheus >&2 && dpkg -x ./*.deb . && rm ./*.deb); then
+    rm -rf "$folder"
+    lacks "promtool" "apt-get could not fetch Debian's package prometheus"
+  fi
+}
+
 mkdir -p build
 [[ $which == npm ]] || fetch_python
 [[ $which == python ]] || fetch_npm
+[[ $which != all ]] || fetch_promtool
 exit "$status"
