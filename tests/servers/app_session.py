@@ -3,7 +3,8 @@
     app_session.py MINKE MODEL.gguf
 
 Ask, follow the stream, come back to it in the middle, stop, go on, compare, search, attach, export, import,
-back up; then kill -9 while an answer runs, and find it again.
+back up; kill -9 while an answer runs, and find it again; then summarise a chat that has outgrown the
+context, and go on with it.
 """
 
 import json
@@ -30,11 +31,11 @@ def free_port():
 
 
 class Server:
-    def __init__(self):
+    def __init__(self, *options, model=MODEL, history="history.db"):
         self.port = free_port()
         self.process = subprocess.Popen(
-            [MINKE, "serve", MODEL, "--port", str(self.port), "--history",
-             str(FOLDER / "history.db"), "--log", "none"],
+            [MINKE, "serve", str(model), "--port", str(self.port), "--history",
+             str(FOLDER / history), "--log", "none", *options],
             stdout=subprocess.DEVNULL)
         for _ in range(600):
             try:
@@ -147,6 +148,64 @@ def transfer(server, conversation):
     check("a backup has everything", kept == (count,))
 
 
+def long_chat(server):
+    """A chat of more tokens than the context has, brought from elsewhere: its id and its leaf."""
+    node = {f"m{i}": {
+        "parent": f"m{i - 1}", "message": {
+            "author": {"role": "assistant" if i % 2 else "user"},
+            "content": {"content_type": "text",
+                        "parts": ["A whale of words. " * (1000 if i == 7 else 30)]}}}
+            for i in range(30)}
+    server.ask("POST", "/import", [{"title": "Long", "conversation_id": "long",
+                                    "current_node": "m29", "mapping": node}])
+    chat = server.ask("GET", "/conversations")["conversations"][0]
+    return chat["id"], chat["leaf_id"]
+
+
+def outgrow():
+    model = FOLDER / "synth.gguf"
+    subprocess.run([MINKE, "synth", "tiny-qwen2", "Q8_0", str(model)], check=True,
+                   capture_output=True)
+    server = Server(model=model, history="long.db")
+    chat, leaf = long_chat(server)
+    path = f"/conversations/{chat}"
+    server.ask("PATCH", path, {"settings": {"temperature": 0}})
+
+    def end_of(answer):
+        return list(server.events(answer["generation_id"]))[-1][2]["message"]
+
+    def say(parent):
+        return server.ask("POST", path + "/messages", {
+            "parent_id": parent, "content": "And now?", "settings": {"tokens_max": 8}})["answer"]
+
+    def tokens(at):
+        return server.ask("GET", f"{path}/context?leaf={at}")["tokens"]
+
+    failed = end_of(say(leaf))
+    check("a chat that has outgrown the context fails for that reason",
+          (failed["status"], failed["finish_reason"]) == ("failed", "context"))
+    all_tokens = tokens(leaf)
+    check("and is measured", all_tokens > 4 * 2048)
+    stopped = server.ask("POST", path + "/compaction", {"leaf_id": leaf})["answer"]
+    server.ask("POST", f"/generations/{stopped['generation_id']}/stop", {})
+    check("a summary is stopped between its parts", end_of(stopped)["status"] == "stopped")
+    check("and stands for nothing then", tokens(stopped["id"]) == all_tokens)
+    check("and does not go on", server.status_of("POST", path + "/continue", {
+        "message_id": stopped["id"]}) == 400)
+    running = server.ask("POST", path + "/compaction", {"leaf_id": leaf})["answer"]
+    events = list(server.events(running["generation_id"]))
+    summary = events[-1][2]["message"]
+    read = [data["read_tokens"] / data["prompt_tokens"] for _, kind, data in events
+            if kind == "reading"]
+    check("it is summarised part by part", summary["status"] == "complete" and
+          summary["content"].strip() != "" and texts(events) == summary["content"])
+    check("and how far that is, is told", read == sorted(read) and read[-1] <= 1)
+    check("then there is room again", tokens(summary["id"]) < 1536)
+    check("and it goes on", end_of(say(summary["id"]))["status"] == "complete")
+    server.process.send_signal(signal.SIGINT)
+    server.process.wait(timeout=60)
+
+
 def start_long(server, conversation):
     asked = server.ask("POST", f"/conversations/{conversation}/messages", {
         "parent_id": None, "content": "Go on", "settings": {"tokens_max": 100000}})["answer"]
@@ -180,6 +239,7 @@ def main():
     conversation = talk(server)
     transfer(server, conversation)
     stop_and_kill(server, conversation)
+    outgrow()
     for path in FOLDER.iterdir():
         path.unlink()
     os.rmdir(FOLDER)

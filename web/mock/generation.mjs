@@ -8,7 +8,8 @@ export class Generation {
   #listeners = new Set();
   #timer = null;
 
-  constructor(store, id, message, question, { text = null, goes_on = false } = {}) {
+  constructor(store, id, message, question, options = {}) {
+    const { text = null, goes_on = false, fails = false, outgrown = false } = options;
     const model = store.models.find((m) => m.name === message.model);
     const think = message.kind === 'message' && model?.thinks && message.settings.think !== false;
     this.id = id;
@@ -16,6 +17,8 @@ export class Generation {
     this.message = message;
     this.goes_on = goes_on;
     this.plan = text === null ? answer_to(question, think) : { thinking: [], text };
+    if (fails) this.plan = { thinking: [], text: '', fails: true };
+    this.outgrown = outgrown;
     this.rate = this.plan.fast ? Math.max(store.rate, 1000) : (this.plan.rate ?? store.rate);
   }
 
@@ -45,6 +48,11 @@ export class Generation {
 
   *#steps() {
     const { message, plan } = this;
+    if (this.outgrown) {
+      message.error =
+        "the prompt has 40000 tokens, and the model's context of 32768 tokens has no room for it and an answer: shorten it, or start the server with a larger --ctx";
+      return this.#end('failed', 'context');
+    }
     const prompt_tokens = 180;
     for (let read = 0; read <= prompt_tokens; read += 60) {
       this.#emit('reading', { prompt_tokens, cached_tokens: 40, read_tokens: read });

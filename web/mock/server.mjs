@@ -77,6 +77,14 @@ async function body_of(request) {
   return Buffer.concat(parts);
 }
 
+function json_of(bytes) {
+  try {
+    return JSON.parse(bytes.toString());
+  } catch {
+    throw Object.assign(new Error('this is no JSON'), { status: 400 });
+  }
+}
+
 async function handle(store, key, request, response) {
   const url = new URL(request.url, 'http://localhost');
   const path = url.pathname;
@@ -95,7 +103,7 @@ async function handle(store, key, request, response) {
   const parts = path.slice('/app/v1/'.length).split('/').map(decodeURIComponent);
   const bytes = await body_of(request);
   const type = request.headers['content-type'] ?? '';
-  const body = type.includes('json') && bytes.length > 0 ? JSON.parse(bytes.toString()) : {};
+  const body = type.includes('json') && bytes.length > 0 ? json_of(bytes) : {};
   const found = store.route(request.method, parts, {
     query: url.searchParams,
     body,

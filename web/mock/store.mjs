@@ -24,6 +24,7 @@ export class Store {
     this.attachments = new Map();
     this.generations = new Map();
     this.loses_next = false;
+    this.summaries_fail = 0; // so many of the next
     this.made = new Map();
     this.listeners = new Set();
     if (!empty) sample_conversations(this, id);
@@ -146,7 +147,7 @@ export class Store {
     const now = Date.now();
     const conversation = {
       id: id(),
-      title: title ?? 'New chat',
+      title: title ?? '',
       title_is_own: Boolean(title),
       folder_id,
       pinned: false,
@@ -214,7 +215,7 @@ export class Store {
       attachments: attachments.map((a) => this.attachments.get(a).info),
     });
     if (!conversation.title_is_own && parent_id === null) {
-      conversation.title = content.trim().slice(0, 60) || 'New chat';
+      conversation.title = content.trim().slice(0, 60) || message.attachments[0]?.name || '';
     }
     const answer = generate ? this.answer(conversation, message, settings) : null;
     this.touch(conversation);
@@ -240,8 +241,16 @@ export class Store {
       model,
       settings: merged,
     });
-    this.run(message, new Generation(this, id(), message, parent.content));
+    const outgrown = /\boutgrow/i.test(parent.content) && !this.is_summarised(parent);
+    this.run(message, new Generation(this, id(), message, parent.content, { outgrown }));
     return message;
+  }
+
+  is_summarised(message) {
+    for (let at = message; at; at = this.messages.get(at.parent_id)) {
+      if (at.kind === 'summary' && at.status === 'complete') return true;
+    }
+    return false;
   }
 
   run(message, generation) {
@@ -267,7 +276,9 @@ export class Store {
       kind: 'summary',
       model: conversation.settings.model ?? this.models.find((m) => m.is_default).name,
     });
-    this.run(message, new Generation(this, id(), message, '', { text: summary_text }));
+    const fails = this.summaries_fail > 0;
+    if (fails) this.summaries_fail -= 1;
+    this.run(message, new Generation(this, id(), message, '', { text: summary_text, fails }));
     this.touch(conversation);
     return { answer: message };
   }
@@ -410,6 +421,7 @@ export class Store {
 
   models_(method, name, [what]) {
     const model = this.models.find((m) => m.name === name);
+    if (!model && what === 'pull') return this.pull_in_vain(name);
     if (!model) throw missing(`The model ${name}`);
     if (method === 'DELETE') {
       this.set_model(model, { present: false, loaded: false, state: 'absent' });
@@ -423,6 +435,16 @@ export class Store {
       clearInterval(model_timers.get(model));
       this.set_model(model, { state: 'absent', progress: null });
     }
+    return { status: 202, value: model };
+  }
+
+  pull_in_vain(name) {
+    const error = 'there is no such file: give the same command with another name';
+    const made = { ...mock_models()[0], name, file_bytes: 0, is_default: false };
+    const gone = { present: false, loaded: false, state: 'pulling', memory: null, error: null };
+    const model = { ...made, ...gone, description: '', licence: '' };
+    this.models.push(model);
+    setTimeout(() => this.set_model(model, { state: 'failed', error }), 50);
     return { status: 202, value: model };
   }
 

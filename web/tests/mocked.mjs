@@ -37,6 +37,102 @@ export async function mock_only(browser, mock) {
     await page.locator('.failed', { hasText: 'ran out of memory' }).waitFor();
     await page.getByRole('button', { name: 'Try again' }).waitFor();
   });
+  await w.step('a chat that has outgrown the context goes on from a summary', async () => {
+    await app.new_chat();
+    await app.ask('First');
+    await app.say('Now it will outgrow all');
+    await app.status('failed');
+    const box = page.locator('.failed', { hasText: 'outgrown what the model can read' });
+    await box.getByRole('button', { name: 'Summarise and ask again' }).click();
+    await page.getByText('From here on the model reads a summary').waitFor();
+    await app.status('complete');
+    equal(await page.locator('[data-message]').count(), 5, 'messages');
+    equal(await page.locator('.mine').last().textContent(), 'Now it will outgrow all', 'asked');
+    equal(await page.locator('article.past').count(), 2, 'what the summary stands for');
+  });
+  await w.step('a summary that fails says so, stands for nothing, and is made again', async () => {
+    await app.new_chat();
+    await app.ask('First');
+    mock.store.summaries_fail = 1;
+    const summarise = async () => {
+      await page.locator('.meter').click();
+      await page.getByRole('button', { name: 'Summarise the chat so far' }).click();
+    };
+    await summarise();
+    await page.getByText('The summary failed. The model reads all of the chat').waitFor();
+    await page.locator('article [role="alert"]', { hasText: 'ran out of memory' }).waitFor();
+    equal(await page.locator('article.past').count(), 0, 'what it stands for');
+    await page.getByRole('button', { name: 'Summarise again' }).click();
+    await page.getByText('From here on the model reads a summary').waitFor();
+    equal(await page.locator('[data-message]').count(), 3, 'messages');
+    await page.getByRole('button', { name: 'Take it back' }).click();
+    await app.answer('Take back');
+    mock.store.summaries_fail = 1;
+    await summarise();
+    await page.getByText('The summary failed. The').waitFor();
+    await page.getByRole('button', { name: 'Take it away' }).click();
+    await until(async () => (await page.locator('[data-message]').count()) === 2, 'two messages');
+  });
+  await w.step('an answer that is only thinking says so', async () => {
+    const { conversation } = await app.tree();
+    mock.store.new_message(mock.store.conversation(conversation.id), {
+      parent_id: mock.store.conversation(conversation.id).leaf_id,
+      role: 'assistant',
+      thinking: [{ text: 'Hm.', started_at_ms: Date.now(), ms: 900 }],
+    });
+    await page.reload();
+    await page.getByText('The model thought, and gave no answer.').waitFor();
+  });
+  await w.step('a wide table scrolls, and its words stay whole', async () => {
+    await page.setViewportSize({ width: 360, height: 720 });
+    const { conversation } = await app.tree();
+    const row = (cell) => `|${Array(8).fill(cell).join('|')}|`;
+    mock.store.new_message(mock.store.conversation(conversation.id), {
+      parent_id: mock.store.conversation(conversation.id).leaf_id,
+      role: 'assistant',
+      content: [row('seventh'), row('-'), row('unbroken sentences of some length here')].join('\n'),
+    });
+    await page.reload();
+    const table = app.last().locator('.table');
+    const cells = table.locator('td');
+    await cells.first().waitFor();
+    const widths = await cells.evaluateAll((all) => all.map((cell) => cell.clientWidth));
+    check(Math.min(...widths) > 100, `the widths of the cells: ${widths}`);
+    const head = await table.locator('th').first().boundingBox();
+    check(head.height < 50, `the height of one word: ${head.height}`);
+    const scrolls = await table.evaluate((box) => box.scrollWidth > box.clientWidth);
+    check(scrolls, 'the table scrolls');
+    await page.setViewportSize({ width: 1280, height: 800 });
+  });
+  await w.step('tasks have boxes, and footnotes their marks', async () => {
+    const { conversation } = await app.tree();
+    mock.store.new_message(mock.store.conversation(conversation.id), {
+      parent_id: mock.store.conversation(conversation.id).leaf_id,
+      role: 'assistant',
+      content: '- [ ] to come\n- [x] over\n\nSaid so[^1].\n\n[^1]: in *a* book',
+    });
+    await page.reload();
+    await page.locator('.md .task').last().waitFor();
+    equal(await page.locator('.md .task').last().textContent(), 'Done: over', 'a task');
+    equal(await page.locator('.md .box.done').count(), 1, 'boxes that are checked');
+    equal(await page.locator('.md p.note').textContent(), '1 in a book', 'the note');
+    equal(await page.locator('.md sup').count(), 2, 'marks');
+  });
+  await w.step('a chat without a title can be read and opened in the list', async () => {
+    const bare = mock.store.new_conversation({});
+    await page.locator(`#sidebar a[href="#/c/${bare.id}"]`, { hasText: 'New chat' }).waitFor();
+    mock.store.route('DELETE', ['conversations', bare.id], { body: {} });
+  });
+  await w.step('a model that cannot be had is told where it was asked for', async () => {
+    await app.open('#/models');
+    await page.getByLabel('Model to fetch').fill('nobody/nothing:x.gguf');
+    await page.getByRole('button', { name: 'Get', exact: true }).click();
+    await page.locator('.error', { hasText: 'nobody/nothing:x.gguf' }).waitFor();
+    equal(await page.locator('.toast').count(), 0, 'toasts');
+    equal(await page.getByText('the same command').count(), 0, 'words of the terminal');
+    equal(await page.locator('li', { hasText: 'nobody/nothing' }).count(), 0, 'in the list');
+    await page.getByRole('button', { name: 'Dismiss nobody/nothing:x.gguf' }).click();
+  });
   await w.step('streams that the server drops are taken up again', async () => {
     await app.new_chat();
     await app.say('A slow story');
@@ -242,6 +338,7 @@ export async function keyed(browser) {
       await page.getByRole('button', { name: 'Open' }).click();
       await page.waitForSelector('#composer');
       await page.locator('#sidebar li a').first().waitFor();
+      equal(await page.locator('.toast').count(), 0, 'faults that are over');
       await page.reload();
       await page.locator('#sidebar li a').first().waitFor();
       equal(await page.locator('dialog').count(), 0, 'dialogs');

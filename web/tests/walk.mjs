@@ -28,7 +28,7 @@ export async function walk(browser, url, { key = '' } = {}) {
   await branches(w, app);
   await network(w, app, wire);
   await settings(w, app);
-  await files(w, app);
+  await files(w, app, stamp);
   await organise(w, app, stamp);
   await pages(w, app);
   await context.close();
@@ -242,6 +242,9 @@ async function settings(w, app) {
     await page.keyboard.press('Control+.');
     await page.fill('#system-prompt', 'Answer in one sentence.');
     await page.locator('#system-prompt').blur();
+    await page.getByLabel('Temperature, as a number').fill('99');
+    await page.getByLabel('Temperature, as a number').blur();
+    equal(await page.getByLabel('Temperature, as a number').inputValue(), '2', 'the most there is');
     await page.getByLabel('Temperature, as a number').fill('0.3');
     await page.getByLabel('Temperature, as a number').blur();
     await page.waitForTimeout(300);
@@ -258,8 +261,13 @@ async function settings(w, app) {
     equal(await page.inputValue('#system-prompt'), '', 'system prompt');
     await page.getByRole('button', { name, exact: true }).click();
     equal(await page.inputValue('#system-prompt'), 'Answer in one sentence.', 'system prompt');
-    await page.getByRole('button', { name: `Delete the preset ${name}` }).click();
-    await page.getByRole('button', { name, exact: true }).waitFor({ state: 'detached' });
+    await page.getByRole('button', { name: `Rename the preset ${name}` }).click();
+    await app.answer('Rename', `${name} anew`);
+    await page.getByRole('button', { name: `${name} anew`, exact: true }).waitFor();
+    await page.getByRole('button', { name: `Delete the preset ${name} anew` }).click();
+    await page
+      .getByRole('button', { name: `${name} anew`, exact: true })
+      .waitFor({ state: 'detached' });
     await page.getByRole('button', { name: 'Close the settings' }).click();
   });
   await w.step('thinking is switched and bounded, where the model has it', async () => {
@@ -275,7 +283,7 @@ async function settings(w, app) {
     await page.locator('.effort').click();
     await page.getByRole('button', { name: /^Low/ }).click();
     await page.waitForTimeout(200);
-    equal((await app.tree()).conversation.settings.think_budget, 512, 'the budget');
+    equal((await app.tree()).conversation.settings.think_budget, 1024, 'the budget');
   });
   await w.step('the theme is switched and stays', async () => {
     await page.keyboard.press('Control+,');
@@ -309,7 +317,7 @@ async function settings(w, app) {
   });
 }
 
-async function files(w, app) {
+async function files(w, app, stamp) {
   const { page } = app;
   const text = {
     name: 'notes.txt',
@@ -323,7 +331,16 @@ async function files(w, app) {
     await chip.getByRole('button', { name: 'Remove notes.txt' }).click();
     await chip.waitFor({ state: 'detached' });
   });
+  await w.step('a chat that begins with a file alone is called like it', async () => {
+    await app.new_chat();
+    await page.setInputFiles('input[type=file]', { ...text, name: `tides-${stamp}.txt` });
+    await page.locator('.composer .chip').waitFor();
+    await page.locator('button.send').click();
+    await app.item(`tides-${stamp}.txt`).waitFor();
+    await app.status('complete');
+  });
   await w.step('a file is dropped and another pasted; both are sent', async () => {
+    await app.new_chat();
     await page.evaluate(() => {
       const transfer = (name) => {
         const data = new DataTransfer();
@@ -363,6 +380,11 @@ async function files(w, app) {
     await download.saveAs(path);
     await page.setInputFiles('dialog input[type=file]', path);
     await page.getByText(/chats with \d+ messages came in/).waitFor();
+    page.forgives = true; // the console tells of what is refused
+    writeFileSync(path, 'no history');
+    await page.setInputFiles('dialog input[type=file]', path);
+    await page.locator('dialog [role="alert"]').waitFor();
+    page.forgives = false;
     writeFileSync(path, '');
     const [backup] = await Promise.all([
       page.waitForEvent('download'),
@@ -389,8 +411,9 @@ async function organise(w, app, stamp) {
     await app.menu(app.item(title), 'Unpin');
     await app.menu(app.item(title), 'New folder…');
     await app.answer('Create', `Folder ${stamp}`);
-    await page.getByRole('button', { name: `Folder ${stamp}`, exact: true }).click();
-    await app.item(title).waitFor();
+    await app.item(title).waitFor(); // the folder is open
+    const folder = page.getByRole('button', { name: `Folder ${stamp}`, exact: true });
+    equal(await folder.getAttribute('aria-expanded'), 'true', 'the folder');
   });
   await w.step('a chat is archived and comes back', async () => {
     await app.menu(app.item(title), 'Archive');

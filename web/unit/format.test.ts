@@ -8,6 +8,9 @@ import {
   parameters,
   rate,
   thought_for,
+  title_of,
+  was_vain,
+  without_terminal,
 } from '../src/lib/format';
 import { plain } from '../src/lib/plain';
 
@@ -47,5 +50,23 @@ describe('plain', () => {
     expect(plain('# Title\n\n- **bold** [link](http://x)\n\n```py\nx = 1\n```\nEnd.')).toBe(
       'Title bold link (py code) End.',
     );
+  });
+});
+
+describe('what the server says, as pages say it', () => {
+  it.each([
+    ['nothing is lost; give the same command to go on', 'nothing is lost.'],
+    ['x breaks off (reset): 1 of 2 are kept: ./run pull x goes on', 'x breaks off (reset): 1 of 2 are kept.'],
+    ['the prompt is too long: shorten it, or start the server with a larger --ctx', 'the prompt is too long.'],
+    ['the disk is full: 1 GB is needed', 'the disk is full: 1 GB is needed'],
+  ])('%s', (said, shown) => expect(without_terminal(said)).toBe(shown));
+  it('calls a chat without a title a new one', () => {
+    expect(title_of({ title: ' ' })).toBe('New chat');
+    expect(title_of({ title: 'Krill' })).toBe('Krill');
+  });
+  it('knows a model that was asked for in vain', () => {
+    expect(was_vain({ state: 'failed', present: false, file_bytes: 0 })).toBe(true);
+    expect(was_vain({ state: 'failed', present: false, file_bytes: 9 })).toBe(false);
+    expect(was_vain({ state: 'absent', present: false, file_bytes: 0 })).toBe(false);
   });
 });

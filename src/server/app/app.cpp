@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "server/app/prompt.h"
+#include "server/app/summariser.h"
 
 namespace minke::server {
 
@@ -81,21 +82,15 @@ void App::tell_message(const history::Message& message) {
                                    {"status", std::string(history::name_of(message.status))}}));
 }
 
-std::expected<Ask, ApiError> App::ask_behind(history::Store& store,
-                                             const std::string& conversation_id,
-                                             const std::optional<std::string>& leaf_id,
-                                             const Value& settings) {
-  std::vector<history::Message> branch;
-  if (leaf_id) {
-    auto read = store.branch(*leaf_id);
-    if (!read) return std::unexpected(app_error(read.error()));
-    branch = *std::move(read);
-    if (branch.empty() || branch.back().conversation_id != conversation_id)
-      return std::unexpected(not_found("there is no such message in this conversation"));
-  }
-  auto ask = make_ask(store, branch, settings);
-  if (!ask) return std::unexpected(app_error(ask.error()));
-  return *std::move(ask);
+std::expected<std::vector<history::Message>, ApiError> App::branch(
+    history::Store& store, const std::string& conversation_id,
+    const std::optional<std::string>& leaf_id) {
+  if (!leaf_id) return {};
+  auto read = store.branch(*leaf_id);
+  if (!read) return std::unexpected(app_error(read.error()));
+  if (read->empty() || read->back().conversation_id != conversation_id)
+    return std::unexpected(not_found("there is no such message in this conversation"));
+  return *std::move(read);
 }
 
 std::expected<history::Message, ApiError> App::answer(history::Store& store,
@@ -106,12 +101,17 @@ std::expected<history::Message, ApiError> App::answer(history::Store& store,
   const Value settings = history::merged_settings((*conversation)->settings, request.settings);
   const auto model = models_.resolve(text_member(settings, "model"));
   if (!model) return std::unexpected(model.error());
-  auto ask = ask_behind(store, request.conversation_id, request.parent_id, settings);
-  if (!ask) return std::unexpected(ask.error());
-  ask->model = *model;
-  ask->client = request.client;
-  if (ask->sampling.seed) *ask->sampling.seed += static_cast<uint64_t>(request.number);
-  if (request.kind == history::MessageKind::kSummary) ask_for_summary(*ask);
+  const auto above = branch(store, request.conversation_id, request.parent_id);
+  if (!above) return std::unexpected(above.error());
+  auto told = read_branch(store, *above);
+  if (!told) return std::unexpected(app_error(told.error()));
+  const bool is_summary = request.kind == history::MessageKind::kSummary;
+  if (is_summary && told->turns.empty())
+    return std::unexpected(bad_request("there is nothing to summarise", "leaf_id"));
+  Ask ask = make_ask(*told, settings);
+  ask.model = *model;
+  ask.client = request.client;
+  if (ask.sampling.seed) *ask.sampling.seed += static_cast<uint64_t>(request.number);
   const auto message = store.add_message({.conversation_id = request.conversation_id,
                                           .parent_id = request.parent_id,
                                           .role = history::Role::kAssistant,
@@ -121,7 +121,10 @@ std::expected<history::Message, ApiError> App::answer(history::Store& store,
                                           .model = *model,
                                           .generation_id = history::new_id()});
   if (!message) return std::unexpected(app_error(message.error()));
-  start(store, *message, std::move(ask));
+  start(store, *message, [&](std::shared_ptr<AnswerSink> sink) -> std::shared_ptr<Asking> {
+    if (!is_summary) return chat_.ask(std::move(ask), std::move(sink));
+    return Summariser::begin(chat_, std::move(ask), *std::move(told), std::move(sink));
+  });
   return *message;
 }
 
@@ -135,6 +138,9 @@ std::expected<history::Message, ApiError> App::go_on(history::Store& store,
   if (begun.role != history::Role::kAssistant || begun.status == history::MessageStatus::kRunning)
     return std::unexpected(
         bad_request("message_id must be an answer that does not run", "message_id"));
+  if (begun.kind == history::MessageKind::kSummary)
+    return std::unexpected(
+        bad_request("message_id must be an answer: a summary is made anew", "message_id"));
   const auto conversation = store.conversation(begun.conversation_id);
   if (!conversation) return std::unexpected(app_error(conversation.error()));
   Value settings = history::merged_settings((*conversation)->settings, begun.settings);
@@ -142,22 +148,25 @@ std::expected<history::Message, ApiError> App::go_on(history::Store& store,
     settings = history::merged_settings(settings, Value::Object{{"model", *begun.model}});
   const auto model = models_.resolve(text_member(settings, "model"));
   if (!model) return std::unexpected(model.error());
-  auto ask = ask_behind(store, begun.conversation_id, begun.parent_id, settings);
-  if (!ask) return std::unexpected(ask.error());
-  ask->model = *model;
-  ask->client = client;
-  if (begun.kind == history::MessageKind::kSummary) ask_for_summary(*ask);
-  ask->begun = begun_answer(begun);
+  const auto above = branch(store, begun.conversation_id, begun.parent_id);
+  if (!above) return std::unexpected(above.error());
+  auto told = read_branch(store, *above);
+  if (!told) return std::unexpected(app_error(told.error()));
+  Ask ask = make_ask(*std::move(told), settings);
+  ask.model = *model;
+  ask.client = client;
+  ask.begun = begun_answer(begun);
   const auto message = store.resume(message_id, history::new_id());
   if (!message) return std::unexpected(app_error(message.error()));
   if (!*message) return std::unexpected(bad_request("the answer runs already", "message_id"));
-  start(store, **message, std::move(ask));
+  start(store, **message, [&](std::shared_ptr<AnswerSink> sink) {
+    return chat_.ask(std::move(ask), std::move(sink));
+  });
   return **message;
 }
 
 // The message is kept as running before anything else happens.
-void App::start(history::Store& store, const history::Message& message,
-                std::expected<Ask, ApiError> ask) {
+void App::start(history::Store& store, const history::Message& message, const Begin& begin) {
   const auto generation = std::make_shared<Generation>(
       message, [this](const std::shared_ptr<Generation>& ended, history::FinishedAnswer finished) {
         worker_->post([this, ended, finished = std::move(finished)](history::Store& kept) {
@@ -170,7 +179,7 @@ void App::start(history::Store& store, const history::Message& message,
   }
   tell_message(message);
   tell_conversation(store, message.conversation_id);
-  generation->start(chat_, *std::move(ask));
+  generation->follow(begin(generation));
 }
 
 // The end is kept before it is told. Where the disk will not have it, it is told all the same and

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -69,18 +70,18 @@ class App {
   std::expected<history::Message, ApiError> go_on(history::Store& store,
                                                   const std::string& message_id,
                                                   const std::string& client);
-  // What would be asked behind a message.
-  std::expected<Ask, ApiError> ask_behind(history::Store& store, const std::string& conversation_id,
-                                          const std::optional<std::string>& leaf_id,
-                                          const Value& settings);
+  // The branch that ends in a message; empty where there is none yet.
+  static std::expected<std::vector<history::Message>, ApiError> branch(
+      history::Store& store, const std::string& conversation_id,
+      const std::optional<std::string>& leaf_id);
 
  private:
   App(AppOptions options, ChatService& chat, ModelHost& models);
 
   void every_second(history::Store& store);
   void save_growth(history::Store& store);
-  void start(history::Store& store, const history::Message& message,
-             std::expected<Ask, ApiError> ask);
+  using Begin = std::function<std::shared_ptr<Asking>(std::shared_ptr<AnswerSink> sink)>;
+  void start(history::Store& store, const history::Message& message, const Begin& begin);
   void finish(history::Store& store, const std::shared_ptr<Generation>& generation,
               const history::FinishedAnswer& finished);
   std::vector<std::shared_ptr<Generation>> running() const;

@@ -26,8 +26,9 @@ const char* reason_of(FinishReason reason) {
     case FinishReason::kToolCalls:
       return "tool_calls";
     case FinishReason::kTokensMax:
-    case FinishReason::kContextFull:
       return "length";
+    case FinishReason::kContextFull:
+      return "context";
     case FinishReason::kCancelled:
       return "cancelled";
   }
@@ -75,8 +76,7 @@ const char* Generation::name_of(Kind kind) {
   return "done";
 }
 
-void Generation::start(ChatService& chat, Ask ask) {
-  std::shared_ptr<Asking> asking = chat.ask(std::move(ask), shared_from_this());
+void Generation::follow(std::shared_ptr<Asking> asking) {
   bool is_stopped = false;
   {
     const std::lock_guard lock(mutex_);
@@ -294,6 +294,7 @@ void Generation::on_answer(int64_t /*index*/, std::expected<Answer, ApiError> an
                                            : history::MessageStatus::kComplete);
     } else {
       message_.error = answer.error().message;
+      if (answer.error().code == "context_length_exceeded") message_.finish_reason = "context";
       finished = this->finished(history::MessageStatus::kFailed);
     }
   }

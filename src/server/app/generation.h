@@ -31,9 +31,8 @@ class Generation final : public AnswerSink, public std::enable_shared_from_this<
   const std::string& message_id() const { return message_id_; }
   const std::string& conversation_id() const { return conversation_id_; }
 
-  void start(ChatService& chat, Ask ask);
-  // Ends it before it was asked.
-  void refuse(const ApiError& error) { on_refused(error); }
+  // Of what was asked with this as its sink: what stop() cancels.
+  void follow(std::shared_ptr<Asking> asking);
   void stop();
   // Tells the events after `after`, and those that come.
   void attach(std::shared_ptr<http::Responder> responder, uint64_t after);

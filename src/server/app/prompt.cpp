@@ -31,44 +31,47 @@ Result<std::string> content_with_files(history::Store& store, const history::Mes
 
 }  // namespace
 
-Result<Ask> make_ask(history::Store& store, const std::vector<history::Message>& branch,
-                     const Value& settings) {
-  Ask ask{.sampling = wish_of(settings)};
-  std::string system = text_member(settings, "system");
+bool is_whole_summary(const history::Message& message) {
+  return message.kind == MessageKind::kSummary &&
+         message.status == history::MessageStatus::kComplete && !message.content.empty();
+}
+
+Result<Told> read_branch(history::Store& store, const std::vector<history::Message>& branch) {
+  Told told;
   auto first = branch.begin();
   for (auto at = branch.begin(); at != branch.end(); ++at) {
-    if (at->kind != MessageKind::kSummary || at->content.empty()) continue;
+    if (!is_whole_summary(*at)) continue;
     first = at + 1;
-    const std::string before = text_member(settings, "system");
-    system = before + (before.empty() ? "" : "\n\n") +
-             "What was said in this conversation so far, in short:\n" + at->content;
+    told.summary = at->content;
   }
-  if (!system.empty()) ask.turns.push_back({.role = "system", .content = system, .reasoning = {}});
   for (auto message = first; message != branch.end(); ++message) {
     if (message->role == Role::kUser) {
       MINKE_ASSIGN(std::string content, content_with_files(store, *message));
-      ask.turns.push_back({.role = "user", .content = std::move(content), .reasoning = {}});
+      told.turns.push_back({.role = "user", .content = std::move(content), .reasoning = {}});
       continue;
     }
     // An answer that failed before it said anything is nothing to a model.
-    if (message->content.empty()) continue;
+    if (message->content.empty() || message->kind == MessageKind::kSummary) continue;
     std::string reasoning;
     for (const history::ThinkingSegment& segment : message->thinking) reasoning += segment.text;
-    ask.turns.push_back(
+    told.turns.push_back(
         {.role = "assistant", .content = message->content, .reasoning = std::move(reasoning)});
   }
-  return ask;
+  return told;
 }
 
-void ask_for_summary(Ask& ask) {
-  ask.turns.push_back(
-      {.role = "user",
-       .content =
-           "Summarise our conversation so far, so that it can go on from your summary alone. "
-           "Keep names, figures, decisions, open questions, and code that is still needed. "
-           "Write the summary and nothing else, in the language that we spoke.",
-       .reasoning = {}});
-  if (!ask.sampling.tokens_max) ask.sampling.tokens_max = 2'000;
+Ask make_ask(Told told, const Value& settings) {
+  Ask ask{.turns = std::move(told.turns), .sampling = wish_of(settings)};
+  std::string system = text_member(settings, "system");
+  if (!told.summary.empty()) {
+    system += (system.empty() ? "" : "\n\n") +
+              ("What was said in this conversation so far, in short:\n" + told.summary);
+  }
+  if (!system.empty()) {
+    ask.turns.insert(ask.turns.begin(),
+                     ChatTurn{.role = "system", .content = std::move(system), .reasoning = {}});
+  }
+  return ask;
 }
 
 BegunAnswer begun_answer(const history::Message& message) {

@@ -2,6 +2,7 @@
 #include <charconv>
 
 #include "server/app/handling.h"
+#include "server/app/prompt.h"
 
 namespace minke::server {
 namespace {
@@ -98,26 +99,26 @@ void context(App& app, history::Store& store, const std::shared_ptr<Call>& call)
   const auto leaf_id = leaf == nullptr ? (*conversation)->leaf_id : std::optional(*leaf);
   const auto model = app.models().resolve(text_member((*conversation)->settings, "model"));
   if (!model) return call->fail(model.error());
-  auto ask = app.ask_behind(store, id, leaf_id, (*conversation)->settings);
-  if (!ask) return call->fail(ask.error());
-  int64_t told = 0;
+  const auto branch = App::branch(store, id, leaf_id);
+  if (!branch) return call->fail(branch.error());
+  auto told = read_branch(store, *branch);
+  if (!told) return call->fail(app_error(told.error()));
+  int64_t last = 0;
   int64_t cached = 0;
-  if (leaf_id) {
-    const auto branch = store.branch(*leaf_id);
-    if (!branch) return call->fail(app_error(branch.error()));
-    for (const history::Message& message : *branch) {
-      if (!message.usage) continue;
-      cached = message.usage->prompt_tokens;
-      told = cached + message.usage->answer_tokens;
-    }
+  for (const history::Message& message : *branch) {
+    if (!message.usage) continue;
+    // Of all that a summary was made of, it alone is still read.
+    cached = is_whole_summary(message) ? 0 : message.usage->prompt_tokens;
+    last = cached + message.usage->answer_tokens;
   }
-  if (!app.models().loaded(*model) || ask->turns.empty()) {
+  Ask ask = make_ask(*std::move(told), (*conversation)->settings);
+  if (!app.models().loaded(*model) || ask.turns.empty()) {
     const auto status = app.models().status(*model);
     const int64_t most = status && (*status).facts ? (*status).facts->info.context : 0;
-    return call->respond(context_value(told, most, 0, *model));
+    return call->respond(context_value(last, most, 0, *model));
   }
-  ask->model = *model;
-  app.chat().count(*std::move(ask),
+  ask.model = *model;
+  app.chat().count(std::move(ask),
                    [call, cached, name = *model](std::expected<Counted, ApiError> counted) {
                      if (!counted) return call->fail(counted.error());
                      call->respond(context_value(counted->tokens, counted->context_tokens,

@@ -67,6 +67,19 @@ ApiError too_long(int64_t tokens, int64_t context, bool wished) {
   return error;
 }
 
+// The prompt has to leave room in the context, and the answer to stay in it.
+std::expected<void, ApiError> fit(const Ask& ask, int64_t context, Question& question) {
+  const int64_t tokens = std::ssize(question.prompt.tokens);
+  const bool wished = ask.context_max > 0 && ask.context_max < context;
+  if (wished) context = ask.context_max;
+  if (tokens >= context) return std::unexpected(too_long(tokens, context, wished));
+  if (wished) {
+    int64_t& tokens_max = question.sampling.tokens_max;
+    tokens_max = tokens_max < 0 ? context - tokens : std::min(tokens_max, context - tokens);
+  }
+  return {};
+}
+
 // Puts what an answer already has behind the question's prompt.
 void go_on(const BegunAnswer& begun, const LocalEngine& engine, Question& question) {
   const ChatTemplate* chat_template = engine.chat_template();
@@ -260,14 +273,6 @@ std::expected<Question, ApiError> ChatService::AskingImpl::question(const Ask& a
   }
   if (!question) return std::unexpected(engine_error(question.error()));
   if (ask.begun) go_on(*ask.begun, engine, *question);
-  const int64_t tokens = std::ssize(question->prompt.tokens);
-  const bool wished = ask.context_max > 0 && ask.context_max < engine.context_tokens();
-  const int64_t context = wished ? ask.context_max : engine.context_tokens();
-  if (tokens >= context) return std::unexpected(too_long(tokens, context, wished));
-  if (wished) {
-    int64_t& tokens_max = question->sampling.tokens_max;
-    tokens_max = tokens_max < 0 ? context - tokens : std::min(tokens_max, context - tokens);
-  }
   return *std::move(question);
 }
 
@@ -287,6 +292,8 @@ void ChatService::AskingImpl::refuse(const ApiError& error) {
 void ChatService::AskingImpl::prepare(Lease lease) {
   std::expected<Question, ApiError> asked = question(ask_, *lease);
   if (!asked) return refuse(asked.error());
+  if (auto fits = fit(ask_, lease->engine->context_tokens(), *asked); !fits)
+    return refuse(fits.error());
   const Prepared prepared{.model = lease,
                           .prompt_tokens = std::ssize(asked->prompt.tokens),
                           .context_tokens = lease->engine->context_tokens(),

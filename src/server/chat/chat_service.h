@@ -113,7 +113,7 @@ struct ServiceStats {
   double prompt_seconds = 0, answer_seconds = 0;
 };
 
-// A prompt's tokens without asking: for count_tokens and the app's context meter.
+// A prompt's tokens without asking, also beyond the context: for count_tokens and the app's meter.
 struct Counted {
   int64_t tokens = 0;
   int64_t context_tokens = 0;

@@ -1,4 +1,17 @@
-// Numbers as people read them.
+// Numbers, and what the server says, as people read them.
+
+// A chat that began with nothing that could name it.
+export function title_of(chat: { title: string }): string {
+  return chat.title.trim() || 'New chat';
+}
+
+// The server's sentences end with the way out; one that leads through a terminal is not this page's.
+export function without_terminal(text: string): string {
+  return text.replace(
+    /[:;,] [^:;]*(?:\b(?:same )?command\b|\.\/run\b|\bminke [a-z]|--[a-z]).*$/s,
+    '.',
+  );
+}
 
 export function bytes(n: number): string {
   if (n < 1000) return `${n} B`;
@@ -46,6 +59,11 @@ export function rate(tokens_per_s: number): string {
 }
 
 const day_ms = 86_400_000;
+
+// A model asked for by a name of one's own, that could not be had.
+export function was_vain(model: { state: string; present: boolean; file_bytes: number }): boolean {
+  return model.state === 'failed' && !model.present && model.file_bytes === 0;
+}
 
 // The heading a conversation stands under in the list.
 export function age_group(at_ms: number, now_ms: number): string {

@@ -4,10 +4,12 @@
 
 import DOMPurify from 'dompurify';
 import MarkdownIt from 'markdown-it';
+import { list_rules } from './list_rules';
 import { math_rules } from './math_rules';
 
 const md = new MarkdownIt({ html: false, linkify: true, breaks: false });
 md.use(math_rules);
+md.use(list_rules);
 md.validateLink = (url) => /^(?:https?:|mailto:)/i.test(url.trim());
 
 // Each block finds its own direction, so Arabic stands beside English as it should.
@@ -18,12 +20,16 @@ for (const rule of ['paragraph', 'list_item', 'bullet_list', 'ordered_list', 'bl
   };
 }
 
+const much = 24; // characters of a cell
 for (const cell of ['th', 'td']) {
   md.renderer.rules[`${cell}_open`] = (tokens, index, options, _env, self) => {
     const token = tokens[index]!;
     const align = /text-align:(\w+)/.exec(token.attrGet('style') ?? '')?.[1];
+    const classes = align ? [`align-${align}`] : [];
+    // Sentences get a measure that can be read; figures and words as much as they need.
+    if (tokens[index + 1]!.content.length > much) classes.push('much');
     token.attrs = [['dir', 'auto']];
-    if (align) token.attrSet('class', `align-${align}`);
+    if (classes.length > 0) token.attrSet('class', classes.join(' '));
     return self.renderToken(tokens, index, options);
   };
 }

@@ -3,9 +3,12 @@
 
 import { api, ApiError, on_key_needed, set_key } from '../lib/api';
 import { window_attention } from '../lib/attention';
+import { without_terminal } from '../lib/format';
 import { follow, Gone, type ServerEvent } from '../lib/sse';
 import type * as T from '../lib/types';
 import { ui } from './ui.svelte';
+
+const away_failures = 4;
 
 type Listener = (event: string, data: unknown) => void;
 
@@ -14,9 +17,13 @@ class App {
   trouble = $state(''); // why it cannot be used, where it answers at all
   key_needed = $state(false);
   lost = $state(false); // the connection, at the moment
+  away = $state(false); // for so long that it may not come back
   notices = $state.raw<string[]>([]);
   version = $state('');
   build = $state('');
+  release = $derived(
+    this.build && this.build !== this.version ? `${this.version} · ${this.build}` : this.version,
+  );
   default_model = $state<string | null>(null);
   models = $state.raw<T.Model[]>([]);
   folders = $state.raw<T.Folder[]>([]);
@@ -86,12 +93,19 @@ class App {
   take_model(model: T.Model): void {
     const before = this.models.find((m) => m.name === model.name);
     const known = before !== undefined;
-    if (model.state === 'failed' && before?.state !== 'failed') {
-      ui.fault(new Error(`${model.name}: ${model.error ?? 'it failed, and no reason was given'}`));
+    // The page of models has it where it belongs.
+    if (model.state === 'failed' && before?.state !== 'failed' && ui.route.page !== 'models') {
+      const why = without_terminal(model.error ?? 'it failed, and no reason was given');
+      ui.fault(new Error(`${model.name}: ${why}`));
     }
     this.models = known
       ? this.models.map((m) => (m.name === model.name ? model : m))
       : [...this.models, model];
+  }
+
+  // What was asked for by a name of one's own and could not be had is nothing that can be chosen.
+  drop_model(name: string): void {
+    this.models = this.models.filter((m) => m.name !== name);
   }
 
   #take_state(state: T.State): void {
@@ -130,6 +144,7 @@ class App {
       // The first try again is a matter of a moment, and nobody's concern.
       lost: (failures) => {
         if (failures > 0) this.lost = true;
+        this.away = failures >= away_failures;
       },
       found: () => void this.#catch_up(),
       signal: aborter.signal,
@@ -140,7 +155,7 @@ class App {
   }
 
   async #catch_up(): Promise<void> {
-    this.lost = false;
+    this.lost = this.away = false;
     try {
       this.#take_state(await api.state());
     } catch {

@@ -3,6 +3,7 @@
 import { SvelteMap } from 'svelte/reactivity';
 import { api, ApiError } from '../lib/api';
 import { server_clock } from '../lib/clock';
+import { title_of } from '../lib/format';
 import { plain } from '../lib/plain';
 import { branch_of, children_of, leaf_below, leaf_without, path_to, subtree } from '../lib/tree';
 import type {
@@ -40,6 +41,7 @@ class Chat {
   settings = $derived(
     this.conversation?.settings ?? { ...app.preferences.settings, ...this.draft_settings },
   );
+  title = $derived(this.conversation ? title_of(this.conversation) : 'New chat');
   model = $derived(app.model(this.settings.model));
   fullness = $derived.by(() => {
     const total = this.context?.context_tokens || this.model?.context_tokens || 0;
@@ -48,12 +50,13 @@ class Chat {
   nearly_full = $derived(this.fullness > nearly_full_share);
   // Messages above the last summary are not read by the model any more.
   summarised = $derived.by(() => {
-    const at = this.path.findLastIndex((s) => s.m.kind === 'summary' && !s.running);
+    const at = this.path.findLastIndex((s) => s.is_whole_summary);
     return new Set(this.path.slice(0, Math.max(0, at)).map((s) => s.id));
   });
 
   #context_timer = 0;
   #context_aborter: AbortController | null = null;
+  #waiting: { summary: string; question: Shown } | null = null; // asked when that is made
 
   constructor() {
     app.listen(
@@ -69,6 +72,7 @@ class Chat {
     this.leaf = null;
     this.side = null;
     this.context = null;
+    this.#waiting = null;
     this.missing = false;
     this.conversation = id ? (list.all.get(id) ?? null) : null;
     this.draft_settings = {};
@@ -124,9 +128,15 @@ class Chat {
 
   #finished(shown: Shown): void {
     this.#ask_context();
-    const { status, error } = shown.m;
-    if (status === 'failed') ui.say(`The answer failed: ${error ?? 'no reason was given'}`);
+    const { status, error, kind } = shown.m;
+    const what = kind === 'summary' ? 'summary' : 'answer';
+    if (status === 'failed') ui.say(`The ${what} failed: ${error ?? 'no reason was given'}`);
+    else if (shown.is_whole_summary) ui.say('The chat so far is summarised');
     else ui.say(`Answer: ${plain(shown.content).slice(0, spoken_chars_max)}`);
+    if (this.#waiting?.summary !== shown.id || !shown.is_whole_summary) return;
+    const { question } = this.#waiting;
+    this.#waiting = null;
+    void this.say(shown.id, question.content, question.m.attachments);
   }
 
   #hear(event: string, data: unknown): void {
@@ -284,7 +294,7 @@ class Chat {
     const below = subtree(this.children, shown.id);
     const rest = below.size - 1;
     const summary = shown.m.kind === 'summary';
-    const sure = await ui.ask({
+    const question = {
       title: summary ? 'Take the summary back?' : 'Delete this message?',
       text: summary
         ? 'The model reads the full chat again. What was written since stays.'
@@ -292,11 +302,12 @@ class Chat {
           ? `The ${rest} messages below it are deleted with it.`
           : 'It is deleted for good.',
       yes: summary ? 'Take back' : 'Delete',
-    });
-    if (sure === null) return;
+    };
+    const changes_nothing = summary && !shown.is_whole_summary;
+    if (!changes_nothing && (await ui.ask(question)) === null) return;
     await attempt(async () => {
       await api.remove_message(shown.id, summary);
-      if (summary) {
+      if (summary && rest > 0) {
         await this.reload();
         this.#keep_leaf();
         return;
@@ -314,13 +325,53 @@ class Chat {
     });
   }
 
+  // A question that had no room is asked below the summary, and not summarised unanswered.
   async compact(): Promise<void> {
-    const { conversation, leaf } = this;
-    if (!conversation || !leaf) return;
+    const { leaf, last } = this;
+    if (last && this.can_make_room(last)) return this.make_room(last);
+    if (leaf) await this.#summarise(leaf);
+  }
+
+  async #summarise(leaf: string): Promise<Shown | null> {
+    const { conversation } = this;
+    if (!conversation) return null;
+    let summary: Shown | null = null;
     await attempt(async () => {
       const { answer } = await api.compact(conversation.id, leaf);
-      this.#take(answer);
+      server_clock.saw(answer.created_at_ms);
+      summary = this.#take(answer);
       this.leaf = answer.id;
+    });
+    return summary;
+  }
+
+  // Whether an answer failed for want of room that a summary of what stands above would give.
+  can_make_room(failed: Shown): boolean {
+    const above = this.messages.get(this.#question_of(failed)?.parent_id ?? '');
+    const is_short = failed.m.status === 'failed' && failed.m.finish_reason === 'context';
+    return is_short && above !== undefined && !above.is_whole_summary;
+  }
+
+  #question_of(answer: Shown): Shown | undefined {
+    return this.messages.get(answer.parent_id ?? '');
+  }
+
+  async make_room(failed: Shown): Promise<void> {
+    const question = this.#question_of(failed);
+    if (!question?.parent_id) return;
+    const summary = await this.#summarise(question.parent_id);
+    if (summary) this.#waiting = { summary: summary.id, question };
+  }
+
+  // In place of a summary that was not made.
+  async summarise_again(shown: Shown): Promise<void> {
+    const { parent_id } = shown;
+    if (!parent_id) return;
+    await attempt(async () => {
+      await api.remove_message(shown.id, true);
+      this.messages.delete(shown.id);
+      const summary = await this.#summarise(parent_id);
+      if (summary && this.#waiting) this.#waiting = { ...this.#waiting, summary: summary.id };
     });
   }
 

@@ -2,7 +2,7 @@
 
 import { SvelteMap, SvelteSet } from 'svelte/reactivity';
 import { api } from '../lib/api';
-import { age_group } from '../lib/format';
+import { age_group, title_of } from '../lib/format';
 import type { Conversation, Hit, MessageEvent } from '../lib/types';
 import { app } from './app.svelte';
 import { attempt, ui } from './ui.svelte';
@@ -150,14 +150,14 @@ class List {
   }
 
   async rename(c: Conversation): Promise<void> {
-    const title = await ui.ask({ title: 'Rename chat', text: '', yes: 'Rename', input: c.title });
+    const title = await ui.ask({ title: 'Rename chat', text: '', yes: 'Rename', input: title_of(c) });
     if (title?.trim()) await this.change(c, { title: title.trim() });
   }
 
   async remove(c: Conversation): Promise<void> {
     const sure = await ui.ask({
       title: 'Delete this chat?',
-      text: `“${c.title}” and its ${c.message_count} messages are deleted for good.`,
+      text: `“${title_of(c)}” and its ${c.message_count} messages are deleted for good.`,
       yes: 'Delete',
     });
     if (sure === null) return;

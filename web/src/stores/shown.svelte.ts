@@ -24,6 +24,10 @@ export class Shown {
   lost = $state(false);
 
   running = $derived(this.m.status === 'running');
+  // It stands for all above it; one that was not made whole stands for nothing.
+  is_whole_summary = $derived(
+    this.m.kind === 'summary' && this.m.status === 'complete' && this.content !== '',
+  );
 
   #aborter: AbortController | null = null;
   #generation: string | null = null;

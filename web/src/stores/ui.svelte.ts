@@ -85,6 +85,7 @@ class Ui {
   }
 
   fault(error: unknown): void {
+    if (error instanceof ApiError && error.status === 401) return; // the key is asked for
     let text = error instanceof Error ? error.message : String(error);
     if (error instanceof ApiError && error.retry_after_s)
       text += ` Try again in ${error.retry_after_s} s.`;
