@@ -247,9 +247,11 @@ Result<std::unique_ptr<Model>> load_model(const GgufFile& file, Ops& ops,
           MINKE_TRY(decode_weight(file, weight.type, weight.rows, weight));
           return ops.prepare(weight, true);
         }
-        const Status prepared = ops.prepare(weight, false);
-        weight.storage = Buffer();
-        weight.rows = nullptr;
+        const Status prepared = ops.prepare(weight, options.keep_rows);
+        if (!options.keep_rows) {
+          weight.storage = Buffer();
+          weight.rows = nullptr;
+        }
         if (!prepared) return fail(fmt::format("{}: {}", file.path(), prepared.error().message));
         return {};
       }
@@ -275,9 +277,10 @@ Result<std::unique_ptr<Model>> load_model(const GgufFile& file, Ops& ops,
             file.drop_pages(*tensor, from, count);
           };
         }
-        const Status prepared = ops.prepare(weight, model->keeps_rows(weight));
+        const bool keeps_rows = options.keep_rows || model->keeps_rows(weight);
+        const Status prepared = ops.prepare(weight, keeps_rows);
         weight.was_read = nullptr;
-        if (made && !model->keeps_rows(weight)) {
+        if (made && !keeps_rows) {
           weight.storage = Buffer();
           weight.rows = nullptr;
         }

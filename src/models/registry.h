@@ -26,6 +26,8 @@ struct LoadOptions {
   bool mtp = false;  // with the layer that predicts further (models/mtp_layer.h), if there is one
   // For training: every weight in fp32, in memory of its own that keeps its rows.
   bool trainable = false;
+  // For training an adapter: weights as they are, their rows still in reach (in the mapped file).
+  bool keep_rows = false;
   // Outlives the model: those that routers choose from stay in the file and are read through it.
   ExpertStore* experts = nullptr;
 };

@@ -1,5 +1,6 @@
 #include "train/backward.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -36,19 +37,42 @@ Tensor BackwardContext::zeros(Shape shape) const {
   return tensor;
 }
 
-Tensor linear_backward_input(const BackwardContext& context, const Tensor& dy, const float* w,
+Tensor linear_backward_input(const BackwardContext& context, const Tensor& dy, const Weight& w,
                              const Shape& x_shape) {
+  CHECK(w.rows != nullptr);
+  CHECK_EQ(w.out_dim(), dy.dim());
   Tensor dx = context.empty(x_shape);
-  gemm_f32(context.pool, {.rows = dy.rows(),
-                          .columns = dx.dim(),
-                          .depth = dy.dim(),
-                          .a = dy.f32(),
-                          .a_row_stride = dy.dim(),
-                          .a_k_stride = 1,
-                          .b = w,
-                          .b_stride = dx.dim(),
-                          .c = dx.f32(),
-                          .c_stride = dx.dim()});
+  GemmF32 product = {.rows = dy.rows(),
+                     .columns = dx.dim(),
+                     .depth = dy.dim(),
+                     .a = dy.f32(),
+                     .a_row_stride = dy.dim(),
+                     .a_k_stride = 1,
+                     .b_stride = dx.dim(),
+                     .c = dx.f32(),
+                     .c_stride = dx.dim()};
+  if (w.type == QuantType::kF32) {
+    product.b = w.f32();
+    gemm_f32(context.pool, product);
+    return dx;
+  }
+  // Some rows at a time, whose values stay in the cache for all of dy's; one chain all the same.
+  constexpr int64_t kValues = int64_t{1} << 18;
+  const int64_t at_once = std::max<int64_t>(1, kValues / w.in_dim());
+  const size_t bytes = row_bytes(w.type, w.in_dim());
+  std::vector<float> values(static_cast<size_t>(std::min(at_once, w.out_dim()) * w.in_dim()));
+  product.b = values.data();
+  for (int64_t first = 0; first < w.out_dim(); first += at_once) {
+    const int64_t count = std::min(at_once, w.out_dim() - first);
+    context.pool.parallel_for(count, 8, [&](int64_t begin, int64_t end) {
+      quant_format(w.type).decode(w.rows + static_cast<size_t>(first + begin) * bytes,
+                                  values.data() + begin * w.in_dim(), (end - begin) * w.in_dim());
+    });
+    product.depth = count;
+    product.a = dy.f32() + first;
+    product.accumulate = first > 0;
+    gemm_f32(context.pool, product);
+  }
   return dx;
 }
 

@@ -23,8 +23,9 @@ struct BackwardContext {
   Tensor zeros(Shape shape) const;
 };
 
-// dx = dy · w, for w [out_dim, in_dim].
-Tensor linear_backward_input(const BackwardContext& context, const Tensor& dy, const float* w,
+// dx = dy · w, for w [out_dim, in_dim] of any format, whose rows are in reach: the values that its
+// blocks decode to.
+Tensor linear_backward_input(const BackwardContext& context, const Tensor& dy, const Weight& w,
                              const Shape& x_shape);
 // dw += dyᵀ · x, rows ascending.
 void linear_backward_weight(const BackwardContext& context, const Tensor& dy, const Tensor& x,

@@ -125,6 +125,30 @@ TEST_F(BackwardTest, LinearWithBias) {
   });
 }
 
+// A frozen weight gives the gradient of the values that its blocks stand for, whatever their
+// format, and in one chain however many rows are decoded at a time.
+TEST_F(BackwardTest, LinearOfQuantisedWeightsGivesTheGradientOfTheirValues) {
+  constexpr int64_t kOut = 1100;
+  constexpr int64_t kIn = 256;
+  Weight values = {.name = "w", .shape = {kOut, kIn}};
+  fill_weight(values, 1, 0.5);
+  const Tensor dy = spread_tensor(*ops_, {5, kOut}, 3);
+  const BackwardContext context = {*ops_, ops_->pool()};
+  for (const QuantType type : {QuantType::kQ8_0, QuantType::kQ4_K, QuantType::kF16}) {
+    const QuantFormat& format = quant_format(type);
+    std::vector<std::byte> blocks(row_bytes(type, kOut * kIn));
+    format.encode(values.f32(), blocks.data(), kOut * kIn, nullptr);
+    const Weight quantised = {
+        .name = "w", .shape = {kOut, kIn}, .type = type, .rows = blocks.data()};
+    Weight decoded = {.name = "w", .shape = {kOut, kIn}};
+    fill_weight(decoded, 1, 0.5);
+    format.decode(blocks.data(), decoded.mutable_f32(), kOut * kIn);
+    const Tensor given = linear_backward_input(context, dy, quantised, {5, kIn});
+    const Tensor expected = linear_backward_input(context, dy, decoded, {5, kIn});
+    EXPECT_TRUE(std::ranges::equal(given.values(), expected.values())) << format.name;
+  }
+}
+
 TEST_F(BackwardTest, EmbedAddsUpRepeatedTokens) {
   Weight table = {.name = "table", .shape = {7, 20}};
   table.multiplied = false;

@@ -72,10 +72,9 @@ struct Grpo::Group {
   }
 };
 
-Grpo::Grpo(Trainer& trainer, Ops& ops, const ChatText& text, std::shared_ptr<const Task> task,
+Grpo::Grpo(Trainer& trainer, const ChatText& text, std::shared_ptr<const Task> task,
            const RewardRule& rule, GrpoOptions options, Model* reference)
     : trainer_(trainer),
-      ops_(ops),
       text_(text),
       task_(std::move(task)),
       rule_(rule),
@@ -134,7 +133,7 @@ Result<std::vector<Grpo::Group>> Grpo::sample_round(int64_t step, int64_t round,
   }
   const auto begin = Clock::now();
   MINKE_ASSIGN(std::vector<Rollout> rollouts,
-               sample_rollouts(trainer_.model(), ops_, prompts,
+               sample_rollouts(trainer_.model(), trainer_.policy_ops(), prompts,
                                {.temperature = options_.temperature,
                                 .tokens_max = options_.tokens_max,
                                 .seed = options_.seed,
@@ -290,8 +289,9 @@ Status Grpo::update(std::span<Answer* const> answers, double learning_rate, bool
 }
 
 Status Grpo::refer(std::span<Answer* const> answers, std::span<const TrainSequence> sequences) {
-  MINKE_ASSIGN(const std::vector<double> logprobs,
-               trainer_.logprobs(*reference_, sequences, options_.temperature));
+  MINKE_ASSIGN(
+      const std::vector<double> logprobs,
+      trainer_.logprobs(*reference_, trainer_.base_ops(), sequences, options_.temperature));
   auto next = logprobs.begin();
   for (Answer* answer : answers) {
     const auto end = next + std::ssize(answer->rollout.logprobs);

@@ -77,8 +77,8 @@ struct GrpoReport {
 class Grpo {
  public:
   // All outlive the object; `reference` may be null where options.policy.kl is 0. It has the
-  // trainer's architecture and is never trained.
-  Grpo(Trainer& trainer, Ops& ops, const ChatText& text, std::shared_ptr<const Task> task,
+  // trainer's architecture; of an adapter's training it is the model itself, without the adapter.
+  Grpo(Trainer& trainer, const ChatText& text, std::shared_ptr<const Task> task,
        const RewardRule& rule, GrpoOptions options, Model* reference = nullptr);
 
   // Samples, pays, updates. `learning_rate` is for each of its updates. Fails where the model's
@@ -103,7 +103,6 @@ class Grpo {
                             bool is_first, GrpoReport& report);
 
   Trainer& trainer_;
-  Ops& ops_;
   const ChatText& text_;
   std::shared_ptr<const Task> task_;
   const RewardRule& rule_;

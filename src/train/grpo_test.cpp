@@ -110,7 +110,7 @@ TEST_P(GrpoTest, LearnsWhatIsPaidWithoutDrift) {
     const auto report = supervised_step(trainer, examples, 256, 1e-2);
     ASSERT_TRUE(report.has_value());
   }
-  Grpo grpo(trainer, *ops_, *text_, std::make_shared<SevenTask>(), rule, options);
+  Grpo grpo(trainer, *text_, std::make_shared<SevenTask>(), rule, options);
   double first = 0.0;
   double last = 0.0;
   for (int64_t step = 0; step < 30; ++step) {

@@ -51,14 +51,22 @@ Status write_weights(GgufWriter& writer, Model& model, QuantType type) {
   return writer.finish();
 }
 
-}  // namespace
-
-Result<TrainableModel> load_trainable(const std::string& path, Ops& ops) {
+Result<TrainableModel> load(const std::string& path, Ops& ops, LoadOptions options) {
   TrainableModel loaded;
   MINKE_ASSIGN(GgufFile file, GgufFile::open(path));
   loaded.file = std::make_unique<GgufFile>(std::move(file));
-  MINKE_ASSIGN(loaded.model, load_model(*loaded.file, ops, {}, {.mtp = true, .trainable = true}));
+  MINKE_ASSIGN(loaded.model, load_model(*loaded.file, ops, {}, options));
   return loaded;
+}
+
+}  // namespace
+
+Result<TrainableModel> load_trainable(const std::string& path, Ops& ops) {
+  return load(path, ops, {.mtp = true, .trainable = true});
+}
+
+Result<TrainableModel> load_frozen(const std::string& path, Ops& ops) {
+  return load(path, ops, {.keep_rows = true});
 }
 
 Status save_model(const GgufFile& base, Model& model, QuantType type, const std::string& name,

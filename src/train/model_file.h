@@ -21,6 +21,8 @@ struct TrainableModel {
   std::unique_ptr<Model> model;
 };
 Result<TrainableModel> load_trainable(const std::string& path, Ops& ops);
+// The weights as they are in the file and as they are served, for an adapter to be trained on them.
+Result<TrainableModel> load_frozen(const std::string& path, Ops& ops);
 
 // Writes `model` with the metadata of `base` to `path`: matrices as `type` (those whose rows are no
 // whole blocks of it as F16), vectors as F32. The name under which the model presents itself is

@@ -4,6 +4,35 @@
 #include <utility>
 
 namespace minke {
+namespace {
+
+// A weight's values in fp32: where they lie, or decoded for as long as this lives.
+class Values {
+ public:
+  Values(ThreadPool& pool, const Weight& weight) {
+    if (weight.type == QuantType::kF32) {
+      values_ = weight.f32();
+      return;
+    }
+    CHECK(weight.rows != nullptr);
+    const int64_t dim = weight.in_dim();
+    const size_t bytes = row_bytes(weight.type, dim);
+    own_.resize(static_cast<size_t>(weight.shape.count()));
+    pool.parallel_for(weight.out_dim(), 16, [&](int64_t begin, int64_t end) {
+      quant_format(weight.type)
+          .decode(weight.rows + static_cast<size_t>(begin) * bytes, own_.data() + begin * dim,
+                  (end - begin) * dim);
+    });
+    values_ = own_.data();
+  }
+  const float* get() const { return values_; }
+
+ private:
+  std::vector<float> own_;
+  const float* values_ = nullptr;
+};
+
+}  // namespace
 
 void Tape::begin_step() {
   if (std::exchange(continues_, false)) return inner_.begin_step();
@@ -63,14 +92,13 @@ Tensor Tape::embed(std::span<const int32_t> tokens, const Weight& table) {
 Tensor Tape::linear(const Tensor& x, const Weight& w, const Weight& bias) {
   Tensor y = inner_.linear(x, w, bias);
   float* bias_gradient = bias.present() ? gradients_.find(bias) : nullptr;
-  record(y, {&x},
-         [this, x, rows = w.f32(), gradient = gradients_.find(w), bias_gradient](const Tensor& dy) {
-           if (gradient) linear_backward_weight(context_, dy, x, gradient);
-           if (bias_gradient) {
-             accumulate_rows(context_.pool, dy.f32(), dy.rows(), dy.dim(), {}, bias_gradient);
-           }
-           add_gradient(x, linear_backward_input(context_, dy, rows, x.shape()));
-         });
+  record(y, {&x}, [this, x, &w, gradient = gradients_.find(w), bias_gradient](const Tensor& dy) {
+    if (gradient) linear_backward_weight(context_, dy, x, gradient);
+    if (bias_gradient) {
+      accumulate_rows(context_.pool, dy.f32(), dy.rows(), dy.dim(), {}, bias_gradient);
+    }
+    add_gradient(x, linear_backward_input(context_, dy, w, x.shape()));
+  });
   return y;
 }
 
@@ -177,9 +205,10 @@ Tensor Tape::concat(const Tensor& a, const Tensor& b) {
 
 Tensor Tape::linear_by_heads(const Tensor& x, const Weight& w) {
   Tensor y = inner_.linear_by_heads(x, w);
-  record(y, {&x}, [this, x, rows = w.f32(), gradient = gradients_.find(w)](const Tensor& dy) {
+  record(y, {&x}, [this, x, &w, gradient = gradients_.find(w)](const Tensor& dy) {
     if (gradient) linear_by_heads_backward_weight(context_, dy, x, gradient);
-    add_gradient(x, linear_by_heads_backward_input(context_, dy, rows, x.shape()));
+    const Values values(context_.pool, w);
+    add_gradient(x, linear_by_heads_backward_input(context_, dy, values.get(), x.shape()));
   });
   return y;
 }
@@ -188,18 +217,22 @@ Tensor Tape::mixture(const Tensor& x, const Tensor& logits, const Weight& bias,
                      const RouteSpec& spec, const Weight& gate, const Weight& up,
                      const Weight& down) {
   Tensor y = inner_.mixture(x, logits, bias, spec, gate, up, down);
-  const MixtureWeights weights = {.gate = gate.f32(),
-                                  .up = up.f32(),
-                                  .down = down.f32(),
-                                  .ffn_dim = down.in_dim(),
-                                  .gate_gradient = gradients_.find(gate),
-                                  .up_gradient = gradients_.find(up),
-                                  .down_gradient = gradients_.find(down)};
   // The route is part of the forward's record: a bias that moves after it must not change it.
   std::vector<float> biases;
   if (bias.present()) biases.assign(bias.f32(), bias.f32() + spec.experts);
   record(y, {&x, &logits},
-         [this, x, logits, &bias, biases = std::move(biases), spec, weights](const Tensor& dy) {
+         [this, x, logits, &bias, &gate, &up, &down, biases = std::move(biases),
+          spec](const Tensor& dy) {
+           const Values gates(context_.pool, gate);
+           const Values ups(context_.pool, up);
+           const Values downs(context_.pool, down);
+           const MixtureWeights weights = {.gate = gates.get(),
+                                           .up = ups.get(),
+                                           .down = downs.get(),
+                                           .ffn_dim = down.in_dim(),
+                                           .gate_gradient = gradients_.find(gate),
+                                           .up_gradient = gradients_.find(up),
+                                           .down_gradient = gradients_.find(down)};
            MixtureGradients gradients =
                mixture_backward(context_, dy, x, logits, biases, spec, weights,
                                 {.weight = balance_weight_, .sequences = sequences_});

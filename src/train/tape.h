@@ -10,9 +10,10 @@
 //   tape.backward(logits, loss.dlogits);                // gradients += d loss / d weights
 //
 // A tape keeps every activation from the forward pass until backward() has used it. Weights that it
-// multiplies by must be fp32 and keep their rows (Ops::prepare with keep_rows), and must not change
-// between forward and backward. Sequences start at position 0: attention to keys that an earlier
-// forward pass cached has no gradient here, and is refused. One thread, the one that owns the Ops.
+// multiplies by keep their rows (Ops::prepare with keep_rows) and their places, and must not change
+// between forward and backward; those that are trained are fp32. Sequences start
+// at position 0: attention to keys that an earlier forward pass cached has no gradient here, and is
+// refused. One thread, the one that owns the Ops.
 #pragma once
 
 #include <functional>

@@ -44,9 +44,13 @@ Trainer::Trainer(Model& model, Ops& ops, ThreadPool& pool, TrainerOptions option
       ops_(ops),
       pool_(pool),
       options_(std::move(options)),
-      gradients_(model),
+      gradients_(options_.adapter ? Gradients(options_.adapter->weights()) : Gradients(model)),
       tape_(ops, pool, gradients_),
-      optimiser_(gradients_, ops, pool, options_.optimiser) {}
+      optimiser_(gradients_, ops, pool, options_.optimiser) {
+  if (options_.adapter == nullptr) return;
+  policy_ops_.emplace(ops_, options_.adapter->pairs());
+  taped_ops_.emplace(tape_, options_.adapter->pairs());
+}
 
 Result<KvStore*> Trainer::pages_for(const TrainBatch& batch) {
   const auto wanted = static_cast<int32_t>(batch.pages.size());
@@ -65,9 +69,9 @@ Result<TokenLoss> Trainer::accumulate(std::span<const TrainSequence> sequences, 
   const bool predicts_further = model_.config().mtp.present && options_.mtp_weight > 0.0;
   StatesAndLogits out;
   if (predicts_further) {
-    out = model_.forward_with_states(tape_, batch.batch, *kv);
+    out = model_.forward_with_states(taped(), batch.batch, *kv);
   } else {
-    out.logits = model_.forward(tape_, batch.batch, *kv);
+    out.logits = model_.forward(taped(), batch.batch, *kv);
   }
   MINKE_ASSIGN(TokenLoss result, loss(batch, out.logits));
   std::vector<Tape::Output> outputs = {{.result = out.logits, .gradient = result.dlogits}};
@@ -101,7 +105,7 @@ Result<Tape::Output> Trainer::further(const TrainBatch& batch, const Tensor& sta
   if (counted == 0) return Tape::Output();
   tape_.continue_step();
   const Tensor previous = tape_.gather_rows(states, before);
-  StatesAndLogits out = model_.predict_further(tape_, batch.batch, previous, kv);
+  StatesAndLogits out = model_.predict_further(taped(), batch.batch, previous, kv);
   const auto weight =
       static_cast<float>(options_.mtp_weight * share / static_cast<double>(counted));
   const std::vector<float> weights(targets.size(), weight);
@@ -118,7 +122,7 @@ void Trainer::note_loads() {
 }
 
 Status Trainer::move_biases() {
-  if (options_.bias_speed <= 0.0) return {};
+  if (options_.bias_speed <= 0.0 || options_.adapter != nullptr) return {};
   Status status;
   model_.visit([&](Weight& weight) {
     const auto found = loads_.find(&weight);
@@ -156,19 +160,19 @@ Result<TrainReport> Trainer::step(std::span<const TrainSequence> sequences, doub
 
 Result<double> Trainer::evaluate(std::span<const TrainSequence> sequences) {
   MINKE_ASSIGN(const std::vector<double> logprobs,
-               this->logprobs(model_, sequences, /*temperature=*/1.0));
+               this->logprobs(model_, policy_ops(), sequences, /*temperature=*/1.0));
   double sum = 0.0;
   const float weight = 1.0F / static_cast<float>(logprobs.size());
   for (const double logprob : logprobs) sum += -static_cast<double>(weight) * logprob;
   return sum;
 }
 
-Result<std::vector<double>> Trainer::logprobs(Model& model,
+Result<std::vector<double>> Trainer::logprobs(Model& model, Ops& ops,
                                               std::span<const TrainSequence> sequences,
                                               double temperature) {
   const TrainBatch batch = make_train_batch(sequences);
   MINKE_ASSIGN(KvStore* const kv, pages_for(batch));
-  const Tensor logits = model.forward(ops_, batch.batch, *kv);
+  const Tensor logits = model.forward(ops, batch.batch, *kv);
   std::vector<double> logprobs(batch.targets.size());
   std::mutex mutex;
   Status status;

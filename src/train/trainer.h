@@ -11,7 +11,9 @@
 #include <unordered_map>
 #include <vector>
 
+#include "models/adapter.h"
 #include "models/model.h"
+#include "ops/adapter_ops.h"
 #include "train/gradients.h"
 #include "train/loss.h"
 #include "train/optimiser.h"
@@ -62,6 +64,8 @@ struct TrainerOptions {
   // mean (DeepSeek V3, section 2.1.2); 0: it stays. And BalanceLoss::weight beside it.
   double bias_speed = 0.0;
   double balance_weight = 0.0;
+  // Trained in the model's place, which stays as it is; outlives the trainer. Null: the model is.
+  Adapter* adapter = nullptr;
 };
 
 class Trainer {
@@ -83,9 +87,15 @@ class Trainer {
   // The loss alone, by the plain inference forward: the bits that step() would report.
   Result<double> evaluate(std::span<const TrainSequence> sequences);
   // log p of each target of `sequences`, in the order of make_train_batch, by the inference forward
-  // of `model`: the one that is trained, or one of the same shape.
-  Result<std::vector<double>> logprobs(Model& model, std::span<const TrainSequence> sequences,
+  // of `model` on `ops`: policy_ops() and the model that is trained; or other Ops, or another model
+  // of the same shape.
+  Result<std::vector<double>> logprobs(Model& model, Ops& ops,
+                                       std::span<const TrainSequence> sequences,
                                        double temperature);
+  // What the model that is trained runs on to serve: the Ops, with the adapter where there is one.
+  Ops& policy_ops() { return policy_ops_ ? *policy_ops_ : ops_; }
+  // The same without the adapter.
+  Ops& base_ops() { return ops_; }
 
   BackwardContext context() { return {ops_, pool_}; }
   Model& model() { return model_; }
@@ -101,13 +111,16 @@ class Trainer {
                                double share);
   void note_loads();
   Status move_biases();
+  Ops& taped() { return taped_ops_ ? static_cast<Ops&>(*taped_ops_) : tape_; }
 
   Model& model_;
   Ops& ops_;
   ThreadPool& pool_;
   TrainerOptions options_;
+  std::optional<AdapterOps> policy_ops_;  // where there is an adapter
   Gradients gradients_;
   Tape tape_;
+  std::optional<AdapterOps> taped_ops_;  // the adapter over the tape
   Optimiser optimiser_;
   std::optional<KvStore> kv_;
   std::unordered_map<const Weight*, std::vector<int64_t>> loads_;  // since the last update

@@ -207,6 +207,7 @@ Result<RunPlan> RunPlan::read(const RecipeFile& recipe) {
   const RecipeTable model = root.table("model");
   if (model.has("from")) {
     plan.model = model.text("from");
+    plan.adapter_rank = model.integer("adapter_rank", 0, {.min = 0, .max = 4096});
   } else {
     plan.made = read_new_model(model, plan.name, plan.seed);
   }

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -95,8 +96,12 @@ class Run {
       MINKE_ASSIGN(const RunEnd end, run_stage());
       if (end == RunEnd::kStopped) return end;
     }
-    const std::string path = (folder_ / "model.gguf").string();
-    MINKE_TRY(save_model(*loaded_.file, *loaded_.model, plan_.output, plan_.name, path));
+    const std::string path = (folder_ / (adapter_ ? "adapter.gguf" : "model.gguf")).string();
+    if (adapter_) {
+      MINKE_TRY(adapter_->write(path, plan_.name));
+    } else {
+      MINKE_TRY(save_model(*loaded_.file, *loaded_.model, plan_.output, plan_.name, path));
+    }
     tell({{"event", "finished"}, {"model", path}, {"seconds", seconds_}});
     return RunEnd::kFinished;
   }
@@ -134,7 +139,14 @@ class Run {
     } else if (!fs::exists(path)) {
       MINKE_TRY(write_new_model(*plan_.made, *ops_, path));
     }
-    MINKE_ASSIGN(loaded_, load_trainable(path, *ops_));
+    if (plan_.adapter_rank > 0) {
+      MINKE_ASSIGN(loaded_, load_frozen(path, *ops_));
+      MINKE_ASSIGN(Adapter adapter, Adapter::create(*loaded_.model, plan_.adapter_rank,
+                                                    is_inner_matrix, plan_.seed, *ops_));
+      adapter_.emplace(std::move(adapter));
+    } else {
+      MINKE_ASSIGN(loaded_, load_trainable(path, *ops_));
+    }
     MINKE_ASSIGN(ChatText text, ChatText::load(*loaded_.file));
     text_ = std::make_unique<ChatText>(std::move(text));
     MINKE_ASSIGN(std::optional<Checkpoint> checkpoint, load_latest_checkpoint(folder_));
@@ -159,7 +171,7 @@ class Run {
     log_ = std::make_unique<RunLog>(std::move(log));
     tell({{"event", resumed_ ? "resumed" : "begun"},
           {"name", plan_.name},
-          {"parameters", loaded_.model->parameter_count()},
+          {"parameters", trained_parameters()},
           {"step", step_},
           {"steps", plan_.steps()}});
     return {};
@@ -171,9 +183,25 @@ class Run {
     return file.commit();
   }
 
+  // What is trained: the adapter, or the model.
+  void visit_trained(const std::function<void(Weight&)>& visitor) {
+    if (adapter_) {
+      adapter_->visit(visitor);
+    } else {
+      loaded_.model->visit(visitor);
+    }
+  }
+  int64_t trained_parameters() {
+    int64_t count = 0;
+    visit_trained([&](Weight& weight) {
+      if (weight.present()) count += weight.shape.count();
+    });
+    return count;
+  }
+
   Status take_weights(const Checkpoint& checkpoint) {
     Status status;
-    loaded_.model->visit([&](Weight& weight) {
+    visit_trained([&](Weight& weight) {
       if (!status || !weight.present()) return;
       const auto count = static_cast<size_t>(weight.shape.count());
       status =
@@ -198,7 +226,7 @@ class Run {
   // that goes on) what the checkpoint has.
   Status begin_reference(const StagePlan& stage) {
     reference_.reset();
-    if (stage.grpo.policy.kl == 0.0) return {};
+    if (stage.grpo.policy.kl == 0.0 || adapter_) return {};
     MINKE_ASSIGN(TrainableModel copy, load_trainable(loaded_.file->path(), *ops_));
     reference_ = std::move(copy.model);
     if (!resumed_ || step_in_stage_ == 0) return renew_reference();
@@ -229,7 +257,9 @@ class Run {
 
   Result<RunEnd> run_stage() {
     const StagePlan& stage = plan_.stages[stage_];
-    Trainer trainer(*loaded_.model, *ops_, ops_->pool(), stage.trainer);
+    TrainerOptions options = stage.trainer;
+    if (adapter_) options.adapter = &*adapter_;
+    Trainer trainer(*loaded_.model, *ops_, ops_->pool(), std::move(options));
     MINKE_TRY(take_optimiser(trainer));
     const uint64_t seed = plan_.seed * 1'000'003 + stage_;
     const TaskTexts texts(stage, *text_, seed);
@@ -237,11 +267,13 @@ class Run {
     std::unique_ptr<Grpo> grpo;
     if (stage.kind == StagePlan::Kind::kGrpo) {
       MINKE_TRY(begin_reference(stage));
-      grpo = std::make_unique<Grpo>(trainer, *ops_, *text_, stage.task, *stage.rule, stage.grpo,
-                                    reference_.get());
+      // The base is what an adapter's policy began as.
+      Model* const reference = adapter_ ? loaded_.model.get() : reference_.get();
+      grpo = std::make_unique<Grpo>(trainer, *text_, stage.task, *stage.rule, stage.grpo,
+                                    stage.grpo.policy.kl > 0.0 ? reference : nullptr);
     }
     resumed_.reset();
-    if (stage.evaluation && step_ == 0) MINKE_TRY(evaluate(stage));
+    if (stage.evaluation && step_ == 0) MINKE_TRY(evaluate(trainer, stage));
     while (step_in_stage_ < stage.steps) {
       const auto begin = Clock::now();
       const double rate = stage.rate.at(step_in_stage_);
@@ -271,7 +303,7 @@ class Run {
       const bool stops = options_.is_stopped && options_.is_stopped();
       if (stage.evaluation && (last || (stage.evaluation->every > 0 &&
                                         step_in_stage_ % stage.evaluation->every == 0))) {
-        MINKE_TRY(evaluate(stage));
+        MINKE_TRY(evaluate(trainer, stage));
       }
       if (last || stops || step_ % plan_.checkpoint_every == 0) MINKE_TRY(save(trainer));
       if (stops && !(last && stage_ + 1 == plan_.stages.size())) return RunEnd::kStopped;
@@ -347,9 +379,10 @@ class Run {
     entry["samples"] = std::move(samples);
   }
 
-  Status evaluate(const StagePlan& stage) {
+  Status evaluate(Trainer& trainer, const StagePlan& stage) {
     MINKE_ASSIGN(const EvaluationReport report,
-                 evaluate_model(*loaded_.model, *ops_, *text_, *stage.evaluation, stage.system));
+                 evaluate_model(*loaded_.model, trainer.policy_ops(), *text_, *stage.evaluation,
+                                stage.system));
     Json samples = Json::array();
     for (const GrpoSample& sample : report.shown) samples.push_back(sample_json(sample));
     Json entry = {{"step", step_},
@@ -373,16 +406,16 @@ class Run {
 
   Status save(Trainer& trainer) {
     std::vector<SafetensorView> weights;
-    const auto add_weights = [&](Model& model, const std::string& prefix) {
-      model.visit([&](Weight& weight) {
+    const auto add_as = [&](const std::string& prefix) {
+      return [&weights, prefix](Weight& weight) {
         if (!weight.present()) return;
         weights.push_back(
             SafetensorView::f32(prefix + weight.name, weight.shape,
                                 {weight.f32(), static_cast<size_t>(weight.shape.count())}));
-      });
+      };
     };
-    add_weights(*loaded_.model, "");
-    if (reference_) add_weights(*reference_, kReferencePrefix);
+    visit_trained(add_as(""));
+    if (reference_) reference_->visit(add_as(kReferencePrefix));
     std::vector<SafetensorView> state;
     trainer.optimiser().visit_state(
         [&](const std::string& name, const Shape& shape, std::span<float> values) {
@@ -413,6 +446,7 @@ class Run {
   const fs::path folder_;
   std::unique_ptr<CpuOps> ops_;
   TrainableModel loaded_;
+  std::optional<Adapter> adapter_;
   std::unique_ptr<Model> reference_;  // of a stage with a KL term
   std::unique_ptr<ChatText> text_;
   std::unique_ptr<CheckpointWriter> writer_;

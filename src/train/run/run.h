@@ -5,7 +5,7 @@
 //   RUN/start.gguf       a new model before its first step
 //   RUN/metrics.jsonl    a line a step
 //   RUN/checkpoints/     see train/checkpoint.h
-//   RUN/model.gguf       the model behind the last stage
+//   RUN/model.gguf       the model behind the last stage; of an adapter, adapter.gguf
 //
 // A run that was stopped or killed goes on from its newest checkpoint bit for bit as if it had not
 // been: everything random is a function of the seed and the step. One thread; Ops has its own.

@@ -89,8 +89,8 @@ class RunTest : public ::testing::Test {
     }
     return all;
   }
-  std::string bytes(const std::string& name) const {
-    std::ifstream file(folder_ / name / "model.gguf", std::ios::binary);
+  std::string bytes(const std::string& name, const char* what = "model.gguf") const {
+    std::ifstream file(folder_ / name / what, std::ios::binary);
     return {std::istreambuf_iterator<char>(file), {}};
   }
   Result<RunEnd> run(const std::string& name, bool resume, int64_t stop_after,
@@ -98,15 +98,16 @@ class RunTest : public ::testing::Test {
     MINKE_ASSIGN(const RecipeFile recipe, RecipeFile::parse(kRecipe, "toy.toml", overrides));
     MINKE_ASSIGN(const RunPlan plan, RunPlan::read(recipe));
     int64_t steps = 0;
-    return run_plan(recipe, plan,
-                    {.folder = (folder_ / name).string(),
-                     .resume = resume,
-                     .find_model = {},
-                     .on_entry =
-                         [&](const Json& entry) {
-                           if (!entry.contains("event")) ++steps;
-                         },
-                     .is_stopped = [&] { return steps >= stop_after; }});
+    return run_plan(
+        recipe, plan,
+        {.folder = (folder_ / name).string(),
+         .resume = resume,
+         .find_model = [](const std::string& model) -> Result<std::string> { return model; },
+         .on_entry =
+             [&](const Json& entry) {
+               if (!entry.contains("event")) ++steps;
+             },
+         .is_stopped = [&] { return steps >= stop_after; }});
   }
 
   fs::path folder_;
@@ -148,6 +149,31 @@ TEST_F(RunTest, GoesOnInTheMiddleOfItsFiles) {
   ASSERT_TRUE(end.has_value()) << end.error().message;
   EXPECT_EQ(entries("stopped"), entries("whole"));
   EXPECT_TRUE(bytes("stopped") == bytes("whole"));
+}
+
+// An adapter over quantised weights: what is sampled is what is trained, the model's file stays as
+// it is, and the run goes on as any other.
+TEST_F(RunTest, TrainsAnAdapterOverQuantisedWeights) {
+  ASSERT_TRUE(run("base", false, 1000, {"output=Q8_0", "model.mtp=false", "stage.0.steps=30"}));
+  const std::string base = bytes("base");
+  const std::vector<std::string> overrides = {
+      "model={from=\"" + (folder_ / "base" / "model.gguf").string() + "\", adapter_rank=4}",
+      "stage.1.optimizer.learning_rate=1e-2"};
+  const auto whole = run("whole", false, 1000, overrides);
+  ASSERT_TRUE(whole.has_value()) << whole.error().message;
+  bool moved = false;
+  for (const Json& entry : entries("whole")) {
+    EXPECT_EQ(entry.value("logprob_drift", 0.0), 0.0) << entry.dump();
+    moved |= entry.value("gradient_norm", 0.0) > 0.0;
+  }
+  EXPECT_TRUE(moved);
+  Result<RunEnd> end = run("stopped", false, 4, overrides);
+  while (end && *end == RunEnd::kStopped) end = run("stopped", true, 4, overrides);
+  ASSERT_TRUE(end.has_value()) << end.error().message;
+  EXPECT_EQ(entries("stopped"), entries("whole"));
+  EXPECT_FALSE(bytes("whole", "adapter.gguf").empty());
+  EXPECT_TRUE(bytes("stopped", "adapter.gguf") == bytes("whole", "adapter.gguf"));
+  EXPECT_TRUE(bytes("base") == base);
 }
 
 TEST_F(RunTest, AFolderHoldsOneRun) {
