@@ -1,5 +1,6 @@
 // minke plot RUN: a training run's curves as an SVG.
 #include "cli/command.h"
+#include "cli/json_text.h"
 #include "cli/output_file.h"
 #include "io/file.h"
 #include "train/run/curves.h"
@@ -22,6 +23,7 @@ class Plot : public Command {
   void declare(OptionList* options) override {
     options->positional("RUN", ValueKind::kFile, "The run's folder", &folder_).required = true;
     options->file("-o", "The SVG to write", &out_).default_text = "RUN/curves.svg";
+    options->flag("--json", "Print {\"path\"}", &json_);
     options->flag("--force", "Write over a file that exists (RUN/curves.svg always is)", &force_);
   }
 
@@ -32,13 +34,13 @@ class Plot : public Command {
     MINKE_ASSIGN(OutputFile file, OutputFile::create(path));
     MINKE_TRY(file.write(std::as_bytes(std::span(svg))));
     MINKE_TRY(file.commit());
-    console->out(path + "\n");
+    console->out(json_ ? json_line({{"path", path}}) : path + "\n");
     return console->flush();
   }
 
  private:
   std::optional<std::string> folder_, out_;
-  bool force_ = false;
+  bool force_ = false, json_ = false;
 };
 
 }  // namespace
