@@ -48,6 +48,7 @@ enum class SpeculateWith : uint8_t { kAny, kLookup, kModel };
 struct EngineOptions {
   std::string model;           // path of a GGUF file
   std::string draft_model;     // path of a smaller one of the same vocabulary; empty: none
+  std::string adapter;         // path of a LoRA adapter of the model, in GGUF; empty: none
   bool mtp = true;             // load the model's layer that predicts further, if there is one
   int64_t draft_tokens = -1;   // so many guesses by a model at every step; -1: as many as pay
   int threads = 0;             // 0: one for each processor

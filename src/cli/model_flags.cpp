@@ -72,6 +72,8 @@ void EngineFlags::declare_for_reading(OptionList* options) {
       ->choice("--kv", "What the cache keeps keys and values in; q8 takes about half the memory",
                {"bf16", "q8"}, &kv)
       .default_text = "bf16";
+  options->file("--adapter", "A LoRA adapter of the model: a GGUF file, as minke train makes them",
+                &adapter);
   options
       ->integer("--prefill-chunk", "Prompt tokens that a forward pass takes at most", {1, 1 << 14},
                 &prefill_chunk)
@@ -87,6 +89,7 @@ EngineOptions EngineFlags::engine_options(std::string path) const {
   options.kv = kv == "q8" ? KvFormat::kQ8 : KvFormat::kBf16;
   options.chat_template = chat_template;
   options.cache_tokens = cache_tokens;
+  options.adapter = adapter.value_or("");
   if (prefill_chunk) options.prefill_chunk = *prefill_chunk;
   options.mtp = writes && mtp != "off";
   options.draft_tokens = draft_tokens.value_or(-1);

@@ -20,7 +20,8 @@ Result<std::string> model_path(const std::optional<std::string>& name);
 // something written like one.
 bool looks_like_model(const std::string& word);
 
-// --device --threads --ctx --memory --kv --prefill-chunk, and for verbs that write --draft-model
+// --device --threads --ctx --memory --kv --adapter --prefill-chunk, and for verbs that write
+// --draft-model
 // --draft-tokens --mtp.
 struct EngineFlags {
   std::optional<int64_t> threads;
@@ -29,6 +30,7 @@ struct EngineFlags {
   std::optional<uint64_t> memory;
   std::optional<std::string> device;
   std::optional<std::string> kv;
+  std::optional<std::string> adapter;      // a file
   std::optional<std::string> draft_model;  // as it was named
   std::optional<int64_t> draft_tokens;
   std::optional<std::string> mtp;

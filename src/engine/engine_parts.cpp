@@ -218,6 +218,16 @@ Result<PackedSize> plan_weights(EngineParts& parts, ModelConfig& config, uint64_
   return size;
 }
 
+// Over the weights that are loaded.
+Status load_adapter(EngineParts& parts) {
+  if (parts.options.adapter.empty()) return {};
+  MINKE_ASSIGN(const GgufFile file, GgufFile::open(parts.options.adapter));
+  MINKE_ASSIGN(Adapter adapter, Adapter::read(file, *parts.model, *parts.ops));
+  parts.adapter = std::make_unique<Adapter>(std::move(adapter));
+  parts.adapted_ops = std::make_unique<AdapterOps>(*parts.ops, parts.adapter->pairs());
+  return {};
+}
+
 // Packs the weights for `parts.ops` and plans the memory. Stops soon after `is_given_up`.
 Status load_weights(EngineParts& parts, ModelConfig& config, const std::atomic<bool>& is_given_up) {
   const EngineOptions& options = parts.options;
@@ -238,7 +248,9 @@ Status load_weights(EngineParts& parts, ModelConfig& config, const std::atomic<b
   MINKE_ASSIGN(parts.model,
                load_model(*parts.file, *parts.ops, progress,
                           {.mtp = config.mtp.present, .experts = parts.experts.get()}));
+  MINKE_TRY(load_adapter(parts));
   PackedSize taken = {.resident = parts.model->weight_bytes()};
+  if (parts.adapter) taken.resident += parts.adapter->bytes();
   if (DraftParts& draft = parts.draft; draft.file != nullptr) {
     const auto rest = [&](double fraction) {
       if (options.progress) {
@@ -276,7 +288,8 @@ Result<std::unique_ptr<PageFile>> open_page_file(const EngineParts& parts,
   const EngineOptions& options = parts.options;
   if (options.page_file.empty() || !parts.device_name.empty()) return nullptr;
   const KvSpec spec = parts.model->kv_spec(kv_dtype(options, config));
-  MINKE_ASSIGN(const std::string fingerprint, model_fingerprint(options.model, spec));
+  MINKE_ASSIGN(const std::string fingerprint,
+               model_fingerprint(options.model, options.adapter, spec));
   Result<std::unique_ptr<PageFile>> file = PageFile::open({.path = options.page_file,
                                                            .fingerprint = fingerprint,
                                                            .page_bytes = spec.page_bytes(),
@@ -327,7 +340,7 @@ Status load_parts(EngineParts& parts) {
   parts.loop =
       std::make_unique<Loop>(std::move(loop), parts.plan.kv_pages,
                              std::make_unique<ModelRunner>(
-                                 *parts.ops, *parts.model, std::move(kv),
+                                 parts.model_ops(), *parts.model, std::move(kv),
                                  [&file = *parts.file, experts = parts.experts.get()]() -> Status {
                                    if (experts != nullptr) {
                                      if (auto fault = experts->take_fault())

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "core/result.h"
@@ -11,7 +12,9 @@
 #include "engine/memory_budget.h"
 #include "io/gguf.h"
 #include "minke/engine.h"
+#include "models/adapter.h"
 #include "models/model.h"
+#include "ops/adapter_ops.h"
 #include "ops/expert_store.h"
 #include "ops/ops.h"
 #include "text/chat_template.h"
@@ -32,6 +35,9 @@ struct EngineParts {
   std::string device_name;
   std::unique_ptr<ExpertStore> experts;  // only where they do not all fit
   std::unique_ptr<Model> model;
+  std::unique_ptr<Adapter> adapter;
+  std::unique_ptr<AdapterOps> adapted_ops;  // what the model runs on, where there is an adapter
+  Ops& model_ops() { return adapted_ops ? static_cast<Ops&>(*adapted_ops) : *ops; }
   DraftParts draft;
   std::unique_ptr<Loop> loop;  // last, so that its thread ends first
 };

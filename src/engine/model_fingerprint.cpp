@@ -35,7 +35,8 @@ void add_samples(Sha256& digest, const fs::path& path, uint64_t size) {
 
 }  // namespace
 
-Result<std::string> model_fingerprint(const std::string& path, const KvSpec& spec) {
+Result<std::string> model_fingerprint(const std::string& path, const std::string& adapter,
+                                      const KvSpec& spec) {
   std::error_code error;
   std::vector<fs::path> files;
   if (fs::is_directory(path, error)) {
@@ -46,6 +47,7 @@ Result<std::string> model_fingerprint(const std::string& path, const KvSpec& spe
   } else {
     files.emplace_back(path);
   }
+  if (!adapter.empty()) files.emplace_back(adapter);
   Sha256 digest;
   for (const fs::path& file : files) {
     const uint64_t size = fs::file_size(file, error);

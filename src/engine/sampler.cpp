@@ -351,8 +351,7 @@ Result<int32_t> Sampler::sample(std::span<float> logits, std::span<const int32_t
 Result<double> Sampler::log_sum_exp(std::span<const float> logits, double temperature) {
   MINKE_ASSIGN(const float largest, scan(logits));
   const auto inverse = static_cast<float>(1.0 / temperature);
-  return static_cast<double>(largest) / temperature +
-         std::log(weigh_all(logits, largest, inverse));
+  return static_cast<double>(largest) / temperature + std::log(weigh_all(logits, largest, inverse));
 }
 
 std::vector<TokenLogprob> Sampler::top(std::span<const float> logits, double log_sum_exp,

@@ -56,8 +56,8 @@ class Sampler {
   Result<int32_t> sample(std::span<float> logits, std::span<const int32_t> history,
                          const SamplerOptions& options);
 
-  // Log of the sum of exp(logit / temperature): exponentials in fp32, summed in 16 fp32 lanes inside
-  // blocks of 64 and in double across them, in a fixed order. Good to 1e-7. Whoever compares
+  // Log of the sum of exp(logit / temperature): exponentials in fp32, summed in 16 fp32 lanes
+  // inside blocks of 64 and in double across them, in a fixed order. Good to 1e-7. Whoever compares
   // log-probabilities (the trainer with the rollout) must take them from here.
   Result<double> log_sum_exp(std::span<const float> logits, double temperature = 1.0);
   static double logprob(std::span<const float> logits, double log_sum_exp, int32_t token,

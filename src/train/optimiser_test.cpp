@@ -11,7 +11,7 @@ namespace {
 using testing::fill_weight;
 using testing::spread;
 
-class AdamWTest : public ::testing::Test {
+class OptimiserTest : public ::testing::Test {
  protected:
   void SetUp() override {
     matrix_ = {.name = "m", .shape = {3, 5}};
@@ -50,7 +50,7 @@ struct PaperAdamW {
   }
 };
 
-TEST_F(AdamWTest, FollowsThePaper) {
+TEST_F(OptimiserTest, FollowsThePaper) {
   Weight* const weights[] = {&matrix_, &norm_};
   Gradients gradients(weights);
   Optimiser adamw(
@@ -88,7 +88,7 @@ TEST_F(AdamWTest, FollowsThePaper) {
   EXPECT_EQ(adamw.steps(), 5);
 }
 
-TEST_F(AdamWTest, TheForwardSeesTheNewWeights) {
+TEST_F(OptimiserTest, TheForwardSeesTheNewWeights) {
   Weight* const weights[] = {&matrix_};
   Gradients gradients(weights);
   Optimiser adamw(gradients, *ops_, ops_->pool(), {.weight_decay = 0.0});
@@ -106,7 +106,7 @@ TEST_F(AdamWTest, TheForwardSeesTheNewWeights) {
   }
 }
 
-TEST_F(AdamWTest, GradientsThatAreNotFiniteChangeNothing) {
+TEST_F(OptimiserTest, GradientsThatAreNotFiniteChangeNothing) {
   Weight* const weights[] = {&matrix_, &norm_};
   Gradients gradients(weights);
   Optimiser adamw(gradients, *ops_, ops_->pool(), {});
@@ -132,6 +132,19 @@ TEST(LearningRate, WarmsUpThenFallsAlongACosine) {
   EXPECT_NEAR(rate.at(54), 1.1, 1e-12);  // halfway between 2.0 and 0.2
   EXPECT_NEAR(rate.at(104), 0.2, 1e-12);
   EXPECT_NEAR(rate.at(100000), 0.2, 1e-12);
+}
+
+TEST(LearningRate, StaysAndThenFallsLinearly) {
+  const LearningRate rate = {.peak = 2.0,
+                             .final_share = 0.0,
+                             .warmup_steps = 10,
+                             .total_steps = 110,
+                             .decay = Decay::kWsd,
+                             .decay_share = 0.2};
+  EXPECT_DOUBLE_EQ(rate.at(50), 2.0);
+  EXPECT_DOUBLE_EQ(rate.at(89), 2.0);
+  EXPECT_NEAR(rate.at(100), 1.0, 1e-12);
+  EXPECT_NEAR(rate.at(110), 0.0, 1e-12);
 }
 
 }  // namespace
