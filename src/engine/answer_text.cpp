@@ -40,7 +40,7 @@ AnswerText::AnswerText(const Tokenizer& tokenizer, AnswerTextOptions options, On
       options_(std::move(options)),
       on_piece_(std::move(on_piece)),
       thinking_(parser_for(options_)),
-      tools_(options_.tools),
+      tools_(options_.tools, options_.bare_tools),
       stops_(options_.stop) {}
 
 void AnswerText::give(PieceKind kind, std::string_view text) {
@@ -100,7 +100,7 @@ std::string_view AnswerText::text_of(int32_t token) const {
 }
 
 TokenVerdict AnswerText::take(const TokenEvent& event) {
-  if (options_.split_thinking && thinking_.is_inside()) ++reasoning_tokens_;
+  if (is_thinking()) ++reasoning_tokens_;
   position_ = event.position;
   if (!event.ends_turn) take_text(characters_.push(text_of(event.token)));
   if (cancelled_) return TokenVerdict::kCancel;

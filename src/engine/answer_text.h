@@ -19,11 +19,12 @@
 namespace minke {
 
 struct AnswerTextOptions {
-  bool split_thinking = false;           // else all is content
-  bool starts_inside = false;            // the prompt ended inside the thinking
-  ThinkingStyle style;                   // its tags
-  ToolFormat tools = ToolFormat::kNone;  // how calls are written, where there are tools
-  bool thinks_first = false;             // from the first content on, tags are text
+  bool split_thinking = false;               // else all is content
+  bool starts_inside = false;                // the prompt ended inside the thinking
+  ThinkingStyle style;                       // its tags
+  ToolFormat tools = ToolFormat::kNone;      // how calls are written, where there are tools
+  std::vector<std::string> bare_tools = {};  // of which calls may come without markers
+  bool thinks_first = false;                 // from the first content on, tags are text
   std::vector<std::string> stop;
 };
 
@@ -40,6 +41,8 @@ class AnswerText {
   const std::string& content() const { return content_; }
   const std::vector<ToolCall>& calls() const { return calls_; }
   int64_t reasoning_tokens() const { return reasoning_tokens_; }
+  // The next token belongs to the thinking.
+  bool is_thinking() const { return options_.split_thinking && thinking_.is_inside(); }
 
  private:
   void give(PieceKind kind, std::string_view text);

@@ -185,6 +185,18 @@ ToolFormat LocalEngineImpl::tool_format(const std::vector<ChatTurn>& turns,
   return parts_.chat_template->traits().tool_format;
 }
 
+// The tools of which an answer may be a call without any markers. A JSON answer that was asked for
+// is that, whatever it looks like.
+std::vector<std::string> bare_tools(ToolFormat format, const std::vector<Tool>& tools,
+                                    const AnswerForm& form) {
+  std::vector<std::string> names;
+  const bool is_json =
+      form.kind == AnswerForm::Kind::kJsonObject || form.kind == AnswerForm::Kind::kJsonSchema;
+  if (format != ToolFormat::kHermes || is_json) return names;
+  for (const Tool& tool : tools) names.push_back(tool.name);
+  return names;
+}
+
 Result<RenderedChat> LocalEngineImpl::render(const std::vector<ChatTurn>& turns,
                                              const std::vector<Tool>& tools,
                                              std::optional<bool> think) const {
@@ -285,7 +297,11 @@ LoopRequest LocalEngineImpl::request_of(const std::shared_ptr<Answering>& answer
   request.sampling = answering->question.sampling;
   request.stream = answering->question.stream;
   request.on_token = [answering](const TokenEvent& event) {
-    if (answering->events.on_token) answering->events.on_token(event);
+    if (answering->events.on_token) {
+      TokenEvent told = event;
+      told.is_thinking = answering->text.is_thinking();
+      answering->events.on_token(told);
+    }
     answering->budget.take(event.token);
     if (answering->formed) answering->formed->take(event.token);
     return answering->text.take(event);
@@ -370,6 +386,7 @@ Result<Question> LocalEngineImpl::chat_question(const std::vector<ChatTurn>& tur
                                    .style = {},
                                    .tools = tool_format(turns, tools),
                                    .stop = {}}};
+  question.reading.bare_tools = bare_tools(question.reading.tools, tools, sampling.form);
   if (sampling.form.kind == AnswerForm::Kind::kToolCall) {
     MINKE_ASSIGN(question.sampling.form,
                  tool_call_form(question.reading.tools, tools, sampling.form.text));

@@ -55,7 +55,8 @@ class StepRunner {
 struct TokenEvent {
   int32_t token = 0;
   int64_t position = 0;
-  bool ends_turn = false;  // an end-of-generation token: no text
+  bool ends_turn = false;    // an end-of-generation token: no text
+  bool is_thinking = false;  // of the thinking, its end included; LocalEngine::ask() tells it apart
   // What SamplingOptions::logprobs_top asked for, during the call only; null where it did not.
   const TokenLogprob* logprob = nullptr;
   const std::vector<TokenLogprob>* top = nullptr;

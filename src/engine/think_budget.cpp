@@ -9,7 +9,7 @@ namespace minke {
 namespace {
 
 constexpr int64_t kGraceTokensMax = 32;
-constexpr size_t kTailBytes = 8;
+constexpr size_t kTailBytesLeast = 8;
 
 ThinkParser parser_for(const ThinkingStyle& style, bool starts_inside, bool thinks_first) {
   auto parser = ThinkParser::create({.open = style.open,
@@ -42,13 +42,23 @@ bool ThinkBudget::is_graceful() const {
   return false;
 }
 
+// What has to follow for the thinking to be closed as the model closes it.
+std::string ThinkBudget::closing_text() const {
+  // Of a tag that is one token, the first character alone is none of it.
+  const bool is_token = tokenizer_.encode(style_.close, SpecialText::kParse).size() == 1;
+  for (size_t begun = style_.close.size() - 1; begun > (is_token ? 1u : 0u); --begun) {
+    if (tail_.ends_with(std::string_view(style_.close).substr(0, begun))) {
+      return style_.close.substr(begun) + style_.after_close;
+    }
+  }
+  return tail_.ends_with('\n') ? style_.close + style_.after_close : style_.closing();
+}
+
 void ThinkBudget::close_if_spent() {
   if (tokens_max_ < 0 || !parser_.is_inside()) return;
   const int64_t grace = std::min(tokens_max_ / 8, kGraceTokensMax);
   if (spent_ < tokens_max_ && (spent_ < tokens_max_ - grace || !is_graceful())) return;
-  const bool is_on_new_line = tail_.ends_with('\n');
-  closing_ = tokenizer_.encode(
-      is_on_new_line ? style_.close + style_.after_close : style_.closing(), SpecialText::kParse);
+  closing_ = tokenizer_.encode(closing_text(), SpecialText::kParse);
   next_ = 0;
   has_closed_ = true;
 }
@@ -64,7 +74,8 @@ void ThinkBudget::take(int32_t token) {
   if (was_inside) {
     ++spent_;
     tail_ += piece;
-    if (tail_.size() > kTailBytes) tail_.erase(0, tail_.size() - kTailBytes);
+    const size_t kept = std::max(kTailBytesLeast, style_.close.size());
+    if (tail_.size() > kept) tail_.erase(0, tail_.size() - kept);
   } else {
     tail_.clear();
   }

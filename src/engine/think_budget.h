@@ -2,6 +2,8 @@
 // would have written. What it forces is a function of the answer's tokens so far and of nothing
 // else, so that an answer with a budget is as reproducible as one without.
 //
+// Where the thinking ends inside of the closing tag, that is finished.
+//
 // The graceful moment: behind a line, or behind a sentence, within the last eighth of the budget
 // (at most 32 tokens of it); when none comes, at the budget.
 //
@@ -37,6 +39,7 @@ class ThinkBudget {
 
  private:
   bool is_graceful() const;
+  std::string closing_text() const;
   void close_if_spent();
 
   const Tokenizer& tokenizer_;

@@ -95,6 +95,17 @@ TEST(ThinkBudget, ClosesAsTheModelDoes) {
   EXPECT_EQ(written({.tokens_max = 4, .style = tags}, "abcdef"), "abcd\n[/THINK]\n\nef");
 }
 
+// A model without the tag among its tokens may have begun it when the budget ends.
+TEST(ThinkBudget, FinishesATagThatWasBegun) {
+  const ThinkingStyle tags = {.open = "[THINK]", .close = "[/THINK]"};
+  EXPECT_EQ(written({.tokens_max = 11, .style = tags}, "abc\n[/THINK]d"), "abc\n[/THINK]\n\n]d");
+  EXPECT_EQ(written({.tokens_max = 5, .style = tags}, "abc\n[x"), "abc\n[/THINK]\n\nx");
+  EXPECT_EQ(written({.tokens_max = 5}, "ab</yz"), "ab</y\n</think>\n\nz");
+  EXPECT_EQ(written({.tokens_max = 4}, "ab</yz"), "ab</think>\n\nyz");
+  // Of a tag that is one token, '<' is no beginning.
+  EXPECT_EQ(written({.tokens_max = 3}, "ab<yz"), "ab<\n</think>\n\nyz");
+}
+
 TEST(ThinkBudget, SaysWhetherItClosed) {
   const auto tokenizer = tokenizer_with_tags();
   ThinkBudget budget(*tokenizer, 2, {}, true, false);

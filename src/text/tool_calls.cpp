@@ -64,12 +64,16 @@ std::optional<ToolCall> parse_deepseek(std::string_view body) {
   return made(rest.substr(0, fence), arguments);
 }
 
+const Value* arguments_of(const Value& call) {
+  const Value* arguments = call.find("arguments");
+  return arguments != nullptr ? arguments : call.find("parameters");
+}
+
 std::optional<ToolCall> parse_hermes(std::string_view body) {
   const auto value = parse_json(trimmed(body));
   if (!value) return std::nullopt;
   const Value* name = value->find("name");
-  const Value* arguments = value->find("arguments");
-  if (arguments == nullptr) arguments = value->find("parameters");
+  const Value* arguments = arguments_of(*value);
   if (name == nullptr || name->as_string() == nullptr) return std::nullopt;
   if (arguments == nullptr) return made(*name->as_string(), "");
   // Some write the object as the text that it is in OpenAI's interface.
@@ -77,7 +81,109 @@ std::optional<ToolCall> parse_hermes(std::string_view body) {
   return made(*name->as_string(), text != nullptr ? *text : to_json(*arguments));
 }
 
+// Without markers nothing else may be there.
+std::optional<ToolCall> parse_bare(std::string_view object) {
+  const auto value = parse_json(object);
+  if (!value || value->as_object() == nullptr || value->as_object()->size() != 2 ||
+      arguments_of(*value) == nullptr) {
+    return std::nullopt;
+  }
+  return parse_hermes(object);
+}
+
+bool is_space(char c) { return kSpace.find(c) != std::string_view::npos; }
+
 }  // namespace
+
+BareCalls::BareCalls(const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    heads_.push_back("{\"name\":" + to_json(Value(name)));
+  }
+}
+
+bool BareCalls::take(std::string_view text) {
+  return std::ranges::all_of(text, [this](char c) { return take(c); });
+}
+
+bool BareCalls::take(char c) {
+  constexpr int kFenceMarks = 3;
+  switch (place_) {
+    case Place::kBetween:
+      return take_between(c);
+    case Place::kFenceMark:
+      if (c != '`') return false;
+      if (++marks_ < kFenceMarks) return true;
+      is_in_fence_ = !is_in_fence_;
+      place_ = is_in_fence_ ? Place::kFenceWord : Place::kBetween;
+      return true;
+    case Place::kFenceWord:
+      // Of the language: "json", most often.
+      if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_') return true;
+      place_ = Place::kBetween;
+      return take_between(c);
+    case Place::kObject:
+      return take_inside(c);
+  }
+  return false;
+}
+
+bool BareCalls::take_between(char c) {
+  if (is_space(c)) return true;
+  switch (c) {
+    case '`':
+      place_ = Place::kFenceMark;
+      marks_ = 1;
+      return !is_in_array_;
+    case '[':
+      return !std::exchange(is_in_array_, true);
+    case ']':
+      return std::exchange(is_in_array_, false);
+    case ',':
+      return is_in_array_;
+    case '{':
+      place_ = Place::kObject;
+      object_.clear();
+      head_.clear();
+      is_known_ = false;
+      return take_inside(c);
+    default:
+      return false;
+  }
+}
+
+bool BareCalls::fits_head() const {
+  return std::ranges::any_of(heads_,
+                             [this](const std::string& one) { return one.starts_with(head_); });
+}
+
+bool BareCalls::take_inside(char c) {
+  object_ += c;
+  if (!is_known_ && (is_in_string_ || !is_space(c))) {
+    head_ += c;
+    if (!fits_head()) return false;
+    is_known_ = std::ranges::find(heads_, head_) != heads_.end();
+  }
+  if (is_in_string_) {
+    if (!std::exchange(is_escaped_, false)) {
+      is_escaped_ = c == '\\';
+      is_in_string_ = c != '"';
+    }
+    return true;
+  }
+  if (c == '"') is_in_string_ = true;
+  if (c == '{' || c == '[') ++depth_;
+  if ((c != '}' && c != ']') || --depth_ > 0) return true;
+  place_ = Place::kBetween;
+  std::optional<ToolCall> call = parse_bare(object_);
+  if (call) calls_.push_back(*std::move(call));
+  return call.has_value();
+}
+
+// A fence that was not closed is one all the same.
+std::vector<ToolCall> BareCalls::calls() const {
+  const bool is_whole = place_ == Place::kBetween && !is_in_array_;
+  return is_whole ? calls_ : std::vector<ToolCall>();
+}
 
 std::span<const std::string_view> tool_markers(ToolFormat format) {
   switch (format) {
@@ -92,7 +198,9 @@ std::span<const std::string_view> tool_markers(ToolFormat format) {
   return {};
 }
 
-ToolCallParser::ToolCallParser(ToolFormat format) : format_(format) {
+ToolCallParser::ToolCallParser(ToolFormat format, const std::vector<std::string>& names)
+    : format_(format) {
+  if (!names.empty()) bare_.emplace(names);
   const auto markers = tool_markers(format);
   if (markers.empty()) return;
   markers_ = {.call_open = markers[0], .call_close = markers[1]};
@@ -179,6 +287,14 @@ bool ToolCallParser::step_inside(std::vector<ToolEvent>& events) {
 }
 
 std::vector<ToolEvent> ToolCallParser::feed(std::string_view chunk) {
+  if (!bare_) return feed_marked(chunk);
+  bare_text_ += chunk;
+  if (bare_->take(chunk)) return {};
+  bare_.reset();
+  return feed_marked(std::exchange(bare_text_, {}));
+}
+
+std::vector<ToolEvent> ToolCallParser::feed_marked(std::string_view chunk) {
   std::vector<ToolEvent> events;
   if (format_ == ToolFormat::kNone) {
     emit_text(events, chunk);
@@ -192,6 +308,13 @@ std::vector<ToolEvent> ToolCallParser::feed(std::string_view chunk) {
 
 std::vector<ToolEvent> ToolCallParser::finish() {
   std::vector<ToolEvent> events;
+  if (bare_) {
+    for (ToolCall& call : bare_->calls()) events.push_back({.text = {}, .call = std::move(call)});
+    bare_.reset();
+    const std::string text = std::exchange(bare_text_, {});
+    if (!events.empty()) return events;
+    events = feed_marked(text);
+  }
   if (is_inside_) {
     end_call(events, std::exchange(held_, {}), {});
   } else {

@@ -18,8 +18,9 @@ struct Found {
   }
 };
 
-Found found_in_pieces(ToolFormat format, std::string_view answer, size_t piece_bytes) {
-  ToolCallParser parser(format);
+Found found_in_pieces(ToolFormat format, std::string_view answer, size_t piece_bytes,
+                      const std::vector<std::string>& names) {
+  ToolCallParser parser(format, names);
   Found found;
   const auto take = [&](const std::vector<ToolEvent>& events) {
     for (const ToolEvent& event : events) {
@@ -36,10 +37,11 @@ Found found_in_pieces(ToolFormat format, std::string_view answer, size_t piece_b
 }
 
 // The same however the answer is cut.
-Found found(ToolFormat format, std::string_view answer) {
-  Found whole = found_in_pieces(format, answer, answer.size() + 1);
+Found found(ToolFormat format, std::string_view answer,
+            const std::vector<std::string>& names = {}) {
+  Found whole = found_in_pieces(format, answer, answer.size() + 1, names);
   for (const size_t bytes : {1, 2, 3, 7, 20}) {
-    EXPECT_EQ(found_in_pieces(format, answer, bytes), whole) << answer << " in " << bytes;
+    EXPECT_EQ(found_in_pieces(format, answer, bytes, names), whole) << answer << " in " << bytes;
   }
   return whole;
 }
@@ -137,6 +139,70 @@ TEST(ToolCalls, GoodOnesCountBesideBadOnes) {
             (Found{bad + "\n", {"f {}", "f {}"}}));
   EXPECT_EQ(found(ToolFormat::kDeepSeek, kCallsBegin + good + kCallsEnd + "\nSo be it."),
             (Found{"So be it.", {"f {}"}}));
+}
+
+// Small models write the object that they have been shown, and no markers.
+TEST(ToolCalls, WithoutMarkersAnAnswerThatIsNothingElseIsCalls) {
+  const std::vector<std::string> names = {"f", "find", "g"};
+  const auto bare_found = [&](std::string_view answer) {
+    return found(ToolFormat::kHermes, answer, names);
+  };
+  const std::string f = "{\"name\": \"f\", \"arguments\": {\"a\": \"}{ \\\" ```\"}}";
+  const std::string f_read = "f {\"a\":\"}{ \\\" ```\"}";
+  const std::string g = "{\n  \"name\": \"g\",\n  \"parameters\": {}\n}";
+  const Found one = {"", {f_read}};
+  const Found both = {"", {f_read, "g {}"}};
+  EXPECT_EQ(bare_found(f), one);
+  EXPECT_EQ(bare_found("\n\n" + f + "\n"), one);
+  EXPECT_EQ(bare_found("```json\n" + f + "\n```"), one);
+  EXPECT_EQ(bare_found("```\n" + f + "\n```\n"), one);
+  EXPECT_EQ(bare_found("```json\n" + f), one);
+  EXPECT_EQ(bare_found(f + "\n" + g), both);
+  EXPECT_EQ(bare_found("[" + f + ", " + g + "]"), both);
+  EXPECT_EQ(bare_found("```json\n[\n" + f + ",\n" + g + "\n]\n```"), both);
+  EXPECT_EQ(bare_found("```json\n" + f + "\n```\n```json\n" + g + "\n```"), both);
+  EXPECT_EQ(bare_found("{\"name\": \"find\", \"arguments\": \"{\\\"a\\\": 1}\"}"),
+            (Found{"", {"find {\"a\": 1}"}}));
+  EXPECT_EQ(bare_found(hermes(f)), one) << "markers are read as ever";
+}
+
+TEST(ToolCalls, WithoutMarkersWhatMayBeMeantAsTextIsText) {
+  const std::vector<std::string> names = {"f"};
+  const std::string f = "{\"name\": \"f\", \"arguments\": {}}";
+  const std::string answers[] = {
+      "So: " + f,
+      f + "\nThat is how to call it.",
+      f + ",",
+      "[" + f,
+      "[" + f + "] ]",
+      "``" + f,
+      "```json\n" + f + "\n``",
+      "```python\nprint(1)\n```",
+      "{\"name\": \"g\", \"arguments\": {}}",
+      "{\"name\": \"f\"}",
+      "{\"name\": \"f\", \"arguments\": [1]}",
+      "{\"name\": \"f\", \"arguments\": {}, \"why\": 1}",
+      "{\"name\": \"f\", \"arguments\": {\"a\": ",
+      "{\"name\": \"f\", \"arguments\": {]}",
+      "{\"city\": \"Paris\"}",
+      "{",
+      "```",
+      " \n",
+  };
+  for (const std::string& answer : answers) {
+    EXPECT_EQ(found(ToolFormat::kHermes, answer, names), (Found{answer, {}}));
+  }
+  EXPECT_EQ(found(ToolFormat::kHermes, f), (Found{f, {}})) << "no tools were given";
+}
+
+// Text comes as soon as it can be no call any more.
+TEST(ToolCalls, WithoutMarkersOnlyWhatBeginsLikeACallIsKeptBack) {
+  ToolCallParser parser(ToolFormat::kHermes, {"f"});
+  EXPECT_TRUE(parser.feed("```json\n{\"na").empty());
+  const auto events = parser.feed("tion\": \"fr\"");
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].text, "```json\n{\"nation\": \"fr\"");
+  EXPECT_EQ(parser.feed("}").size(), 1u);
 }
 
 TEST(ToolCalls, OtherFormatsAreText) {
