@@ -23,7 +23,8 @@ show_progress() {
   local log=$1 what=$2 line tenth=-1
   while IFS= read -r line; do
     printf '%s\n' "$line" >>"$log"
-    [[ $line == ninja:* ]] && continue
+    # With nothing to build, ninja still looks whether there are new files.
+    [[ $line == ninja:* || $line == *"Re-checking globbed directories"* ]] && continue
     if [[ -t 2 ]]; then
       printf '\r\033[K%s' "${line:0:$((${COLUMNS:-80} - 1))}" >&2
     elif [[ $line =~ ^\[([0-9]+)/([0-9]+)\] ]] &&

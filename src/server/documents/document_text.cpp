@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <utility>
@@ -30,7 +31,7 @@ bool is_pdf(std::string_view bytes) {
 }
 
 std::optional<std::string> image_type(std::string_view bytes) {
-  if (bytes.starts_with("\x89PNG\r\n\x1A\n")) return "image/png";
+  if (bytes.starts_with("\x89PNG")) return "image/png";
   if (bytes.starts_with("\xFF\xD8\xFF")) return "image/jpeg";
   if (bytes.starts_with("GIF87a") || bytes.starts_with("GIF89a")) return "image/gif";
   if (bytes.starts_with("RIFF") && bytes.substr(8).starts_with("WEBP")) return "image/webp";
@@ -62,11 +63,17 @@ std::optional<std::string> from_utf16(std::string_view bytes) {
   return text;
 }
 
+// Bytes that no encoding has for text: but for those that move the cursor or colour a terminal.
+bool is_no_text(char c) {
+  constexpr std::string_view kTaken = "\t\n\v\f\r\b\x1B";
+  return static_cast<unsigned char>(c) < 0x20 && kTaken.find(c) == std::string_view::npos;
+}
+
 Result<std::string> plain_text(std::string_view name, std::string_view bytes) {
   if (auto text = from_utf16(bytes)) return *std::move(text);
   constexpr std::string_view kMark = "\xEF\xBB\xBF";
   if (bytes.starts_with(kMark)) bytes.remove_prefix(kMark.size());
-  if (bytes.find('\0') != std::string_view::npos) {
+  if (std::ranges::any_of(bytes, is_no_text)) {
     return misuse(
         fmt::format("{} is neither text nor a PDF: attach it as one of them", shown_name(name)));
   }

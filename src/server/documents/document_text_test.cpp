@@ -76,12 +76,14 @@ TEST(DocumentText, ThatIsLongIsCutAtACharacterAndSaidToBe) {
 
 TEST(DocumentText, OfOtherFilesIsRefusedWithTheWayOut) {
   EXPECT_THAT(refusal("caf\xE9"), HasSubstr("notes.xyz is text in another encoding than UTF-8"));
+  EXPECT_THAT(refusal("\x7F\x45LF\x02\x01\xE9"), HasSubstr("neither text nor a PDF"));
   EXPECT_THAT(refusal(std::string_view("PK\x03\x04\0\0", 6)), HasSubstr("neither text nor a PDF"));
   EXPECT_THAT(refusal(""), HasSubstr("is empty"));
 }
 
 TEST(DocumentText, OfImagesIsNoneButTheirKindIsKnown) {
   EXPECT_EQ(read_document("a.txt", "\x89PNG\r\n\x1A\n....")->media_type, "image/png");
+  EXPECT_EQ(read_document("a.png", "\x89PNG\r\nhalf")->media_type, "image/png");
   EXPECT_EQ(read_document("a", "\xFF\xD8\xFF\xE0")->media_type, "image/jpeg");
   EXPECT_EQ(read_document("a", "RIFF1234WEBPVP8")->kind, Kind::kImage);
 }

@@ -80,6 +80,20 @@ TEST_F(FaultsTest, AFileThatIsNoDatabaseIsSetAside) {
   EXPECT_THAT(names_in(folder_.path(), "-damaged-"), SizeIs(1));
 }
 
+// What was never a history may be anything that its owner needs: a slip of the command line.
+TEST_F(FaultsTest, AFileOfAnotherKindIsRefusedAndLeftAlone) {
+  const std::string letter = "{\"not\": \"ours\"}";
+  for (const std::string& bytes : {letter, std::string("x"), std::string(10'000, 'y')}) {
+    const auto path = folder_.file("letter.json");
+    write_bytes(path, bytes);
+    const auto opened = Store::open({.path = path});
+    ASSERT_FALSE(opened.has_value());
+    EXPECT_THAT(opened.error().message, HasSubstr("give the history another name"));
+    EXPECT_EQ(bytes_of(path), bytes);
+    EXPECT_THAT(names_in(folder_.path(), "letter"), SizeIs(1)) << "nothing is left beside it";
+  }
+}
+
 TEST_F(FaultsTest, ATruncatedFileIsSetAside) {
   fill();
   fs::resize_file(folder_.file(), fs::file_size(folder_.file()) / 2 / 4096 * 4096);

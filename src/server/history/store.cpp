@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <fstream>
 #include <system_error>
 #include <utility>
 
@@ -28,6 +29,8 @@ fs::path beside(const fs::path& path, std::string_view suffix) {
   return path.string() + std::string(suffix);
 }
 
+fs::path lock_file(const fs::path& path) { return beside(path, ".lock"); }
+
 // Tells the next start that a statement found damage, so that it looks everything over.
 fs::path damage_mark(const fs::path& path) { return beside(path, ".check"); }
 
@@ -39,6 +42,22 @@ void leave_damage_mark(const fs::path& path) {
 bool is_there(const fs::path& path) {
   std::error_code error;
   return fs::exists(path, error);
+}
+
+// A file that is no SQLite file and beside which no lock of ours lies was never a history, and is
+// somebody's: it is not touched. Empty, it is one that begins.
+Status refuse_strange_file(const fs::path& path) {
+  if (is_there(lock_file(path))) return {};
+  constexpr std::string_view kMagic("SQLite format 3\0", 16);
+  std::ifstream file(path, std::ios::binary);
+  std::string begin(kMagic.size(), '\0');
+  file.read(begin.data(), static_cast<std::streamsize>(begin.size()));
+  begin.resize(static_cast<size_t>(file.gcount()));
+  if (begin.empty() || begin == kMagic) return {};
+  return fail(
+      fmt::format("{} is no history of minke's, nor any SQLite file: give the history "
+                  "another name",
+                  path.string()));
 }
 
 // A name that nothing has yet.
@@ -66,6 +85,7 @@ Result<std::unique_ptr<Store>> Store::open(Options options) {
     return fail(fmt::format("cannot make the folder {} for the history: {}",
                             path.parent_path().string(), error.message()));
   }
+  MINKE_TRY(refuse_strange_file(path));
   MINKE_TRY(store->lock());
   Status opened = store->open_database();
   if (!opened && store->database_ != nullptr && store->database_->is_damaged()) {
@@ -84,7 +104,7 @@ Store::~Store() {
 
 // Two servers would take each other's running answers for interrupted ones.
 Status Store::lock() {
-  const fs::path path = beside(options_.path, ".lock");
+  const fs::path path = lock_file(options_.path);
   lock_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (lock_ < 0) {
     return fail(
