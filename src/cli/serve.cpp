@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <filesystem>
 #include <thread>
@@ -106,6 +108,10 @@ class Serve : public Command {
                   {1, int64_t{1} << 40}, &queue_tokens_)
         .default_text = "4000000";
     options
+        ->integer("--wait", "Seconds that a request may wait for its turn, or for a model's memory",
+                  {1, 1'000'000}, &wait_)
+        .default_text = "600";
+    options
         ->integer("--idle-minutes", "Unload a model after so long without a request; -1 is never",
                   {-1, 1'000'000}, &idle_minutes_)
         .default_text = "30";
@@ -137,9 +143,14 @@ class Serve : public Command {
                  server::ServeApp::create(std::move(options)));
     signals.on_signal([&app] { app->stop(); });
     const std::string host = host_.value_or("127.0.0.1");
-    console->out(
-        fmt::format("minke serves {}://{}:{}/  (Ctrl-C ends it)\n", certificate_ ? "https" : "http",
-                    host.find(':') == std::string::npos ? host : "[" + host + "]", app->port()));
+    const std::string url =
+        fmt::format("{}://{}:{}/", certificate_ ? "https" : "http",
+                    host.find(':') == std::string::npos ? host : "[" + host + "]", app->port());
+    if (json_) {
+      console->out(json_line({{"url", url}, {"host", host}, {"port", app->port()}}));
+    } else {
+      console->out(fmt::format("minke serves {}  (Ctrl-C ends it)\n", url));
+    }
     MINKE_TRY(console->flush());
     app->run();
     return {};
@@ -184,11 +195,20 @@ class Serve : public Command {
             "chats, so it takes --api-key-file with a key for those who may",
             server.address));
       }
-      gate.any_host = true;
+      gate.takes_addresses = true;
+      add_machine_names(&gate.hosts);
     }
     if (log_ == "json") options->log.form = server::LogForm::kJson;
     if (log_ == "none") options->log.form = server::LogForm::kNone;
     return {};
+  }
+
+  // What others of the network call this machine.
+  static void add_machine_names(std::vector<std::string>* hosts) {
+    std::array<char, 256> name{};
+    if (gethostname(name.data(), name.size() - 1) != 0 || name[0] == '\0') return;
+    hosts->emplace_back(name.data());
+    hosts->push_back(hosts->back() + ".local");
   }
 
   static std::vector<std::string> lines_of(const std::string& text) {
@@ -246,6 +266,10 @@ class Serve : public Command {
       host.cache_folder = (models.parent_path() / "prompts").string();
     }
     host.cache_file_bytes = disk_cache_.value_or(host.cache_file_bytes);
+    if (wait_) {
+      host.waiting_time_max = std::chrono::seconds(*wait_);
+      options->service.waiting_time_max = host.waiting_time_max;
+    }
     if (idle_minutes_) host.idle_time = std::chrono::minutes(*idle_minutes_);
     return {};
   }
@@ -254,7 +278,7 @@ class Serve : public Command {
   std::optional<std::string> history_;
   bool no_history_ = false;
   std::optional<std::string> host_, key_file_, certificate_, private_key_, log_, template_file_;
-  std::optional<int64_t> port_, parallel_, queue_, queue_tokens_, idle_minutes_;
+  std::optional<int64_t> port_, parallel_, queue_, queue_tokens_, wait_, idle_minutes_;
   std::vector<std::string> host_names_, origins_;
   std::optional<uint64_t> disk_cache_;
   bool no_disk_cache_ = false;

@@ -67,6 +67,7 @@ class ServeAppImpl final : public ServeApp {
     app.reset();  // its answers end, on the workers too
     // What ends now still has work for the workers: they go when it is done.
     constexpr std::chrono::seconds kEndTime(10);
+    models_.stop_loading();
     models_.wait_unused(kEndTime);
     workers_.join();
   }
@@ -120,7 +121,10 @@ class ServeAppImpl final : public ServeApp {
   }
 
   void note(const RequestRecord& record) {
-    const std::string route = record.route == nullptr ? "none" : record.route->path;
+    // The app's files are one route: their names change with every build.
+    const std::string route = record.route == nullptr    ? "none"
+                              : record.route->id.empty() ? "files"
+                                                         : record.route->path;
     metrics_.count_request(route, record.status, record.seconds);
     if (!log_.tells_requests()) return;
     log_.info("request", {{"id", record.request.id},

@@ -75,7 +75,7 @@ class Server:
         self.reader = threading.Thread(target=lambda: self.log.extend(self.process.stderr))
         self.reader.daemon = True
         self.reader.start()
-        line = self.process.stdout.readline()
+        self.line = line = self.process.stdout.readline()
         if "://" not in line:
             self.process.wait()
             self.reader.join()
@@ -157,4 +157,5 @@ def forced(text):
 CALL_TEXT = ('Looking. <tool_call>\n{"name": "weather", "arguments": {"city": "Paris"}}\n'
              '</tool_call>')
 TWO_CALLS_TEXT = CALL_TEXT + '\n<tool_call>\n{"name": "time", "arguments": {}}\n</tool_call>'
+BARE_CALL_TEXT = '```json\n{\n  "name": "weather",\n  "arguments": {"city": "Paris"}\n}\n```'
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}

@@ -473,7 +473,7 @@ async function pages(w, app) {
     await app.open('#/models');
     await page.getByRole('heading', { name: 'Models', exact: true }).waitFor();
     await app.open('#/system');
-    await page.getByText('Models use').waitFor();
+    await page.getByText('Models may take').waitFor();
   });
   await w.step('new chats begin as they did before the walk', async () => {
     await app.open('#/');

@@ -224,7 +224,6 @@ Routes anthropic_routes(Services& services) {
                       "blocks with their deltas, message_delta, message_stop, and pings while the "
                       "prompt is read. A client that goes ends its answer.",
        .tag = "Anthropic",
-       .dialect = Dialect::kAnthropic,
        .body = message_request_shape(),
        .body_bytes_max = kChatBody,
        .answers = {{.status = 200, .description = "The answer", .shape = message_shape()},
@@ -238,7 +237,6 @@ Routes anthropic_routes(Services& services) {
        .id = "countMessageTokens",
        .summary = "The tokens that a conversation has as a prompt",
        .tag = "Anthropic",
-       .dialect = Dialect::kAnthropic,
        .body = Shape::object(prompt_members()).named("AnthropicCountRequest"),
        .body_bytes_max = kChatBody,
        .answers = {{.description = "Their number",

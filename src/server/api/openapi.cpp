@@ -59,8 +59,8 @@ Value answers_of(const Route& route) {
   Value::Object out;
   for (const RouteAnswer& answer : route.answers) {
     const std::string status = fmt::format("{}", answer.status);
-    Value schema =
-        answer.status >= 400 ? error_shape_reference(route.dialect) : answer.shape.schema();
+    Value schema = answer.status >= 400 ? error_shape_reference(dialect_of(route.path))
+                                        : answer.shape.schema();
     const auto known =
         std::ranges::find(out, status, [](const Value::Member& one) { return one.first; });
     if (known != out.end()) {
@@ -80,9 +80,10 @@ Value answers_of(const Route& route) {
     out.emplace_back(status, Value(std::move(one)));
   }
   out.emplace_back(
-      "default", Value(Value::Object{{"description", "What went wrong"},
-                                     {"content", content("application/json",
-                                                         error_shape_reference(route.dialect))}}));
+      "default",
+      Value(Value::Object{{"description", "What went wrong"},
+                          {"content", content("application/json",
+                                              error_shape_reference(dialect_of(route.path)))}}));
   return Value(std::move(out));
 }
 
@@ -151,13 +152,11 @@ Value openapi(const Routes& routes, const std::string& version) {
   Value::Object key = {{"type", "http"}, {"scheme", "bearer"}};
   return Value(Value::Object{
       {"openapi", "3.1.0"},
-      {"info",
-       Value(Value::Object{{"title", "minke"},
-                           {"version", version},
-                           {"description",
-                            "Reasoning models on a computer you own, in the "
-                            "dialects that clients already speak."},
-                           {"license", Value(Value::Object{{"name", "see the repository"}})}})},
+      {"info", Value(Value::Object{{"title", "minke"},
+                                   {"version", version},
+                                   {"description",
+                                    "Reasoning models on a computer you own, in the "
+                                    "dialects that clients already speak."}})},
       {"servers", Value(Value::Array{Value(Value::Object{{"url", "/"}})})},
       {"paths", Value(std::move(paths))},
       {"components", Value(Value::Object{{"schemas", std::move(schemas)},

@@ -63,6 +63,12 @@ http::Response json_response(const Value& value, int status) {
   return http::text_response(status, "application/json", to_json(value));
 }
 
+Dialect dialect_of(std::string_view path) {
+  constexpr std::string_view kMessages = "/v1/messages";
+  if (path == kMessages || path.starts_with("/v1/messages/")) return Dialect::kAnthropic;
+  return path.starts_with("/api/") ? Dialect::kOllama : Dialect::kOpenAi;
+}
+
 http::Response error_response(const ApiError& error, Dialect dialect) {
   Value body;
   switch (dialect) {
@@ -95,6 +101,6 @@ http::Response error_response(const ApiError& error, Dialect dialect) {
 
 void Call::respond(const Value& value, int status) const { respond(json_response(value, status)); }
 
-void Call::fail(const ApiError& error) const { respond(error_response(error, route->dialect)); }
+void Call::fail(const ApiError& error) const { respond(error_response(error, dialect)); }
 
 }  // namespace minke::server

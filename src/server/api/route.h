@@ -33,6 +33,8 @@ ApiError server_error(std::string message);
 
 // Whose clients speak here: it decides how an error is written.
 enum class Dialect : uint8_t { kOpenAi, kOllama, kAnthropic };
+// By the path, whether there is such a route or not.
+Dialect dialect_of(std::string_view path);
 http::Response error_response(const ApiError& error, Dialect dialect);
 http::Response json_response(const Value& value, int status = 200);
 // JSON on one line for every client: some cut streams at Unicode's own ends of lines (U+0085,
@@ -46,10 +48,11 @@ struct Call {
   std::shared_ptr<const http::Request> request;
   std::shared_ptr<http::Responder> responder;
   const Route* route = nullptr;
-  std::vector<std::string> path;  // the parts of the path that the route leaves open, decoded
-  Value body;                     // checked against the route's shape
-  std::string client;             // tells clients apart, for fair turns
-  std::string key;                // that it came with; empty: none
+  std::vector<std::string> path;       // the parts of the path that the route leaves open, decoded
+  Value body;                          // checked against the route's shape
+  std::string client;                  // tells clients apart, for fair turns
+  std::string key;                     // that it came with; empty: none
+  Dialect dialect = Dialect::kOpenAi;  // in which its client is told of errors
 
   void respond(http::Response response) const { responder->respond(std::move(response)); }
   void respond(const Value& value, int status = 200) const;
@@ -84,7 +87,6 @@ struct Route {
   std::string summary;  // one line
   std::string description = {};
   std::string tag;
-  Dialect dialect = Dialect::kOpenAi;
   Access access = Access::kKey;
   RunsOn runs_on = RunsOn::kWorker;
   std::vector<QueryParameter> query = {};

@@ -1,5 +1,6 @@
 #include "server/api/router.h"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -77,9 +78,20 @@ bool matches(const std::vector<std::string>& wanted, const std::vector<std::stri
   return wanted.size() == given.size();
 }
 
-Dialect dialect_of(std::string_view path) {
-  if (path.starts_with("/v1/messages")) return Dialect::kAnthropic;
-  return path.starts_with("/api/") ? Dialect::kOllama : Dialect::kOpenAi;
+// OpenAI's and Anthropic's clients ask for models at the same place.
+Dialect dialect_for(const http::Request& head) {
+  const bool is_shared = head.path == "/v1/models" || head.path.starts_with("/v1/models/");
+  if (is_shared && head.header("anthropic-version") != nullptr) return Dialect::kAnthropic;
+  return dialect_of(head.path);
+}
+
+// "192.168.0.7" or "[fd00::7]".
+bool is_address(std::string_view host) {
+  std::string text(host);
+  const bool is_v6 = text.size() > 2 && text.front() == '[' && text.back() == ']';
+  if (is_v6) text = text.substr(1, text.size() - 2);
+  in6_addr parsed{};
+  return inet_pton(is_v6 ? AF_INET6 : AF_INET, text.c_str(), &parsed) == 1;
 }
 
 // A query's text as the kind of value that it should be.
@@ -134,15 +146,14 @@ Router::Match Router::find(const http::Request& request) const {
 
 std::optional<ApiError> Router::refuse_stranger(const http::Request& head) const {
   const std::string* host = head.header("host");
-  if (!gate_.any_host) {
-    const std::string name = host == nullptr ? "" : host_name(*host);
-    if (std::ranges::find(gate_.hosts, name) == gate_.hosts.end()) {
-      return ApiError{.status = 421,
-                      .message = fmt::format("the Host header names '{}', which is none of this "
-                                             "server's names (serve --host-name adds one)",
-                                             name),
-                      .code = "wrong_host"};
-    }
+  const std::string name = host == nullptr ? "" : host_name(*host);
+  if (std::ranges::find(gate_.hosts, name) == gate_.hosts.end() &&
+      !(gate_.takes_addresses && is_address(name))) {
+    return ApiError{.status = 421,
+                    .message = fmt::format("the Host header names '{}', which is none of this "
+                                           "server's names (serve --host-name adds one)",
+                                           name),
+                    .code = "wrong_host"};
   }
   const std::string* origin = head.header("origin");
   if (origin == nullptr || host == nullptr) return std::nullopt;
@@ -211,11 +222,11 @@ http::Response Router::preflight(const http::Request& head) {
 
 http::Handler::Admission Router::admit(const http::Request& head) {
   const auto refuse = [&](const ApiError& error) {
-    return Admission{.refusal = error_response(error, dialect_of(head.path)),
+    return Admission{.refusal = error_response(error, dialect_for(head)),
                      .headers = shared_headers(head)};
   };
   if (auto error = refuse_stranger(head)) {
-    return {.refusal = error_response(*error, dialect_of(head.path))};
+    return {.refusal = error_response(*error, dialect_for(head))};
   }
   const http::Fields headers = shared_headers(head);
   if (head.method == "OPTIONS" && head.header("origin") != nullptr) {
@@ -292,6 +303,7 @@ void Router::handle(std::shared_ptr<http::Request> request,
   call->key = key_of(*request);
   call->client = fmt::format("{} {} {}", request->remote, call->key,
                              agent == nullptr ? std::string() : *agent);
+  call->dialect = dialect_for(*request);
   call->request = std::move(request);
   call->responder = std::move(responder);
   call->route = match.route;
@@ -300,11 +312,11 @@ void Router::handle(std::shared_ptr<http::Request> request,
   boost::asio::post(workers_, [call] { run(call); });
 }
 
-http::Response Router::fault(int status, const std::string& message) {
+http::Response Router::fault(const http::Request& head, int status, const std::string& message) {
   ApiError error{.status = status, .message = message};
   if (status >= 500) error.type = "server_error";
   if (status == 503) error.retry_after_s = 1;
-  return error_response(error, Dialect::kOpenAi);
+  return error_response(error, dialect_for(head));
 }
 
 void Router::done(const http::Request& request, int status, uint64_t bytes_sent) {

@@ -20,7 +20,7 @@ namespace minke::server {
 
 struct GateOptions {
   std::vector<std::string> hosts;     // names by which the server may be called, without a port
-  bool any_host = false;              // an API key protects instead
+  bool takes_addresses = false;       // or by any address: no page has its name point to those
   std::vector<std::string> origins;   // "https://example.org", beside the server's own
   std::vector<std::string> api_keys;  // empty: none is needed
 };
@@ -46,7 +46,7 @@ class Router final : public http::Handler {
   Admission admit(const http::Request& head) override;
   void handle(std::shared_ptr<http::Request> request,
               std::shared_ptr<http::Responder> responder) override;
-  http::Response fault(int status, const std::string& message) override;
+  http::Response fault(const http::Request& head, int status, const std::string& message) override;
   void done(const http::Request& request, int status, uint64_t bytes_sent) override;
 
  private:

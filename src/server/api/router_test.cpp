@@ -136,6 +136,41 @@ TEST_F(RouterTest, StrangeHostsAreRefused) {
   EXPECT_EQ(status_of(it, request_of("GET", "/open", {{"host", "localhost.evil.example"}})), 421);
 }
 
+// A server for a whole network is called by its addresses, which no site can have for its name.
+TEST_F(RouterTest, AddressesAreNamesWhereANetworkIsServed) {
+  Router& it = router({.hosts = {"localhost", "box.example"}, .takes_addresses = true});
+  const auto status_for = [&](std::string host) {
+    return status_of(it, request_of("GET", "/open", {{"host", std::move(host)}}));
+  };
+  EXPECT_EQ(status_for("192.168.0.7:8080"), 200);
+  EXPECT_EQ(status_for("[fd00::7]:8080"), 200);
+  EXPECT_EQ(status_for("box.example"), 200);
+  EXPECT_EQ(status_for("evil.example"), 421);
+  EXPECT_EQ(status_for("192.168.0.7.evil.example"), 421);
+  EXPECT_EQ(status_for("1.2.3"), 421);
+  EXPECT_EQ(status_for("[fd00::7"), 421);
+  EXPECT_EQ(status_for("fd00::7"), 421);
+  EXPECT_EQ(status_for("[]"), 421);
+  EXPECT_EQ(status_for(""), 421);
+}
+
+// Also where no route has been found, and where the body was not even read.
+TEST_F(RouterTest, ErrorsHaveTheShapeOfTheDialectThatThePathBelongsTo) {
+  Router& it = router();
+  const auto missing = [&](std::string path, http::Fields headers = {}) {
+    return it.admit(request_of("GET", std::move(path), std::move(headers))).refusal->body;
+  };
+  const char* anthropic = R"({"type":"error","error":{"type":"not_found_error",)";
+  EXPECT_THAT(missing("/v1/nothing"), HasSubstr(R"("param":null)"));
+  EXPECT_THAT(missing("/v1/messages/nothing"), HasSubstr(anthropic));
+  EXPECT_THAT(missing("/api/nothing"), ::testing::StartsWith(R"({"error":")"));
+  EXPECT_THAT(missing("/v1/models/x"), HasSubstr(R"("param":null)"));
+  EXPECT_THAT(missing("/v1/models/x", {{"anthropic-version", "2023-06-01"}}), HasSubstr(anthropic));
+  EXPECT_THAT(it.fault(request_of("POST", "/v1/messages"), 413, "large").body,
+              HasSubstr(R"("request_too_large")"));
+  EXPECT_EQ(it.fault(request_of("POST", "/api/chat"), 413, "large").body, R"({"error":"large"})");
+}
+
 TEST_F(RouterTest, PagesOfOtherSitesAreRefusedAndNeverReflected) {
   Router& it = router({.hosts = {"localhost"}, .origins = {"https://friend.example"}});
   const auto with_origin = [](std::string origin) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "core/check.h"
@@ -22,6 +23,11 @@ std::optional<double> number_of(const Value& value) {
   if (const int64_t* integer = value.as_int()) return static_cast<double>(*integer);
   if (const double* number = value.as_float()) return *number;
   return std::nullopt;
+}
+
+// Bounds are kept as what JSON's numbers are; the largest integer is not among those.
+int64_t integer_bound(double bound) {
+  return bound >= 0x1p63 ? std::numeric_limits<int64_t>::max() : static_cast<int64_t>(bound);
 }
 
 std::string shortened(const Value& value) {
@@ -159,8 +165,7 @@ Value Shape::definition() const {
   const auto bounds = [&] {
     const auto bound = [&](const char* name, double value) {
       if (std::isinf(value)) return;
-      out.emplace_back(name,
-                       kind_ == Kind::kInteger ? Value(static_cast<int64_t>(value)) : Value(value));
+      out.emplace_back(name, kind_ == Kind::kInteger ? Value(integer_bound(value)) : Value(value));
     };
     bound("minimum", low_);
     bound("maximum", high_);
@@ -233,6 +238,7 @@ struct ShapeCheck {
     return {path, fmt::format("{} must be {}, got {}", subject(path), expected, shortened(value))};
   }
   static std::string expected(const Shape& shape);
+  static bool is_of_kind(const Value& value, const Shape& shape);
   static std::optional<ShapeFault> check_number(const Value& value, const Shape& shape,
                                                 const std::string& path);
   static std::optional<ShapeFault> check_string(const Value& value, const Shape& shape,
@@ -303,12 +309,12 @@ std::optional<ShapeFault> ShapeCheck::check_number(const Value& value, const Sha
   if (shape.kind_ == Shape::Kind::kInteger && !integer_of(value)) number.reset();
   if (!number || std::isnan(*number)) return fault(path, expected(shape), value);
   if (*number >= shape.low_ && *number <= shape.high_) return {};
-  const std::string range = std::isinf(shape.high_)  ? fmt::format("at least {}", shape.low_)
-                            : std::isinf(shape.low_) ? fmt::format("at most {}", shape.high_)
-                            : shape.kind_ == Shape::Kind::kInteger
-                                ? fmt::format("in [{}, {}]", static_cast<int64_t>(shape.low_),
-                                              static_cast<int64_t>(shape.high_))
-                                : fmt::format("in [{}, {}]", shape.low_, shape.high_);
+  const std::string range =
+      std::isinf(shape.high_)  ? fmt::format("at least {}", shape.low_)
+      : std::isinf(shape.low_) ? fmt::format("at most {}", shape.high_)
+      : shape.kind_ == Shape::Kind::kInteger
+          ? fmt::format("in [{}, {}]", integer_bound(shape.low_), integer_bound(shape.high_))
+          : fmt::format("in [{}, {}]", shape.low_, shape.high_);
   return fault(path, range, value);
 }
 
@@ -378,13 +384,15 @@ std::optional<ShapeFault> ShapeCheck::check_object(const Value& value, const Sha
 }
 
 // The fault that is told is of the alternative that goes furthest into the value: of an object that
-// is nearly right, the member that is wrong; of an array, the last item that one comes to.
+// is nearly right, the member that is wrong; of an array, the last item that one comes to. Else of
+// the one that the value would fit by its kind.
 std::optional<ShapeFault> ShapeCheck::check_one_of(const Value& value, const Shape& shape,
                                                    const std::string& path) {
-  std::optional<ShapeFault> deepest;
+  std::optional<ShapeFault> deepest, nearest;
   for (const Shape& part : shape.parts_) {
     std::optional<ShapeFault> found = check(value, part, path);
     if (!found) return {};
+    if (found->param.size() == path.size() && is_of_kind(value, part)) nearest = found;
     if (found->param.size() > path.size() &&
         (!deepest || std::pair(found->param.size(), std::string_view(found->param)) >
                          std::pair(deepest->param.size(), std::string_view(deepest->param)))) {
@@ -392,7 +400,22 @@ std::optional<ShapeFault> ShapeCheck::check_one_of(const Value& value, const Sha
     }
   }
   if (deepest) return deepest;
+  if (nearest) return nearest;
   return fault(path, expected(shape), value);
+}
+
+bool ShapeCheck::is_of_kind(const Value& value, const Shape& shape) {
+  switch (shape.kind_) {
+    case Shape::Kind::kString:
+      return value.as_string() != nullptr;
+    case Shape::Kind::kArray:
+      return value.as_array() != nullptr;
+    case Shape::Kind::kInteger:
+    case Shape::Kind::kNumber:
+      return number_of(value).has_value();
+    default:
+      return false;
+  }
 }
 
 std::optional<ShapeFault> check_shape(const Value& value, const Shape& shape) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 namespace minke::server {
 namespace {
 
@@ -33,6 +35,29 @@ TEST(Shape, OfAlternativesTheFurthestFaultIsTold) {
   ASSERT_TRUE(fault);
   EXPECT_EQ(fault->param, "[1]");
   EXPECT_EQ(check_shape(Value(3), shape)->message, "the body must be an array or a string, got 3");
+}
+
+// Where a value has the right kind, what is wrong with it is told and not its kind.
+TEST(Shape, OfAlternativesTheOneOfTheValuesKindIsTold) {
+  const Shape text = Shape::string().at_least(1).at_most(3);
+  const Shape stop = Shape::one_of({text, Shape::array(text, 2)});
+  const auto said = [&](Value value) { return check_shape(value, stop)->message; };
+  EXPECT_EQ(said(Value("")), "the body must not be empty");
+  EXPECT_EQ(said(Value("four")), "the body has 4 characters, and at most 3 are taken");
+  EXPECT_EQ(said(Value(Value::Array{Value("a"), Value("b"), Value("c")})),
+            "the body has 3 items, and at most 2 are taken");
+  EXPECT_EQ(said(Value(true)), "the body must be a string or an array, got true");
+}
+
+TEST(Shape, TakesEveryIntegerWhereItShould) {
+  constexpr int64_t kLow = std::numeric_limits<int64_t>::min();
+  constexpr int64_t kHigh = std::numeric_limits<int64_t>::max();
+  const Shape any = Shape::integer(kLow, kHigh);
+  EXPECT_FALSE(check_shape(Value(kLow), any));
+  EXPECT_FALSE(check_shape(Value(kHigh), any));
+  EXPECT_TRUE(check_shape(Value(1e30), any));
+  EXPECT_EQ(to_json(any.schema()),
+            R"({"type":"integer","minimum":-9223372036854775808,"maximum":9223372036854775807})");
 }
 
 TEST(Shape, TakesWhatFits) {

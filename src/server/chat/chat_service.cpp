@@ -12,8 +12,6 @@
 namespace minke::server {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 // Templates of some models take no "developer": it is OpenAI's newer word for "system".
 std::vector<ChatTurn> plain_roles(std::vector<ChatTurn> turns) {
   for (ChatTurn& turn : turns) {
@@ -43,9 +41,15 @@ std::expected<void, ApiError> force_call(const Ask& ask, SamplingOptions& sampli
   if (ask.tool_choice.kind == ToolChoice::Kind::kRequired) {
     for (const Tool& tool : ask.tools) names += (names.empty() ? "" : ",") + tool.name;
   }
-  if (names.empty()) {
+  if (names.empty() || ask.tools.empty()) {
     return std::unexpected(
         bad_request("a tool has to be called, and there are no tools", "tool_choice"));
+  }
+  if (ask.tool_choice.kind == ToolChoice::Kind::kNamed &&
+      std::ranges::find(ask.tools, names, &Tool::name) == ask.tools.end()) {
+    return std::unexpected(bad_request(
+        fmt::format("the tool '{}', which has to be called, is not among those given", names),
+        "tool_choice"));
   }
   sampling.form = {.kind = AnswerForm::Kind::kToolCall, .text = std::move(names)};
   return {};
@@ -77,6 +81,31 @@ std::expected<void, ApiError> fit(const Ask& ask, int64_t context, Question& que
     int64_t& tokens_max = question.sampling.tokens_max;
     tokens_max = tokens_max < 0 ? context - tokens : std::min(tokens_max, context - tokens);
   }
+  return {};
+}
+
+// What the engine would refuse without saying which member of the request it was.
+std::expected<void, ApiError> check_tokens(const Ask& ask, const std::vector<int32_t>& prompt,
+                                           const LocalEngine& engine) {
+  const int64_t vocabulary = engine.config().vocab_size;
+  const auto is_unknown = [&](int32_t token) { return token < 0 || token >= vocabulary; };
+  const auto refuse = [&](const char* param, int32_t token) {
+    return std::unexpected(
+        bad_request(fmt::format("{} names the token {}, which is not in the model's vocabulary of "
+                                "{}",
+                                param, token, vocabulary),
+                    param));
+  };
+  for (const auto& [token, bias] : ask.sampling.logit_bias) {
+    if (is_unknown(token)) return refuse("logit_bias", token);
+  }
+  const bool is_raw = ask.raw_tokens || ask.raw_text;
+  if (is_raw && prompt.empty()) {
+    return std::unexpected(
+        bad_request("prompt is empty, and the model has no token to begin a text with", "prompt"));
+  }
+  const auto unknown = std::ranges::find_if(prompt, is_unknown);
+  if (unknown != prompt.end()) return refuse("prompt", *unknown);
   return {};
 }
 
@@ -188,7 +217,7 @@ std::vector<ChatTurn> folded_turns(const std::vector<ChatTurn>& turns) {
 
 // One request from beginning to end. Kept alive by what calls it next: the host, the queue, the
 // engine.
-class ChatService::AskingImpl final : public Asking,
+class ChatService::AskingImpl final : public Watched,
                                       public std::enable_shared_from_this<AskingImpl> {
  public:
   AskingImpl(ChatService& service, Ask what, std::shared_ptr<AnswerSink> sink)
@@ -211,8 +240,7 @@ class ChatService::AskingImpl final : public Asking,
 
   void cancel() override { stop(std::nullopt); }
 
-  // Ends it if its time is up.
-  void check_time(Clock::time_point now);
+  void check_time(Clock::time_point now) override;
 
  private:
   enum class Phase : uint8_t { kWaiting, kAsked, kOver };
@@ -271,7 +299,15 @@ std::expected<Question, ApiError> ChatService::AskingImpl::question(const Ask& a
       if (folded) question = std::move(folded);
     }
   }
-  if (!question) return std::unexpected(engine_error(question.error()));
+  if (!question) {
+    ApiError error = engine_error(question.error());
+    const bool has_tools = !ask.tools.empty() && ask.tool_choice.kind != ToolChoice::Kind::kNone;
+    if (has_tools && !model.facts->takes_tools) error.param = "tools";
+    return std::unexpected(std::move(error));
+  }
+  if (auto status = check_tokens(ask, question->prompt.tokens, engine); !status) {
+    return std::unexpected(status.error());
+  }
   if (ask.begun) go_on(*ask.begun, engine, *question);
   return *std::move(question);
 }
@@ -316,13 +352,7 @@ void ChatService::AskingImpl::prepare(Lease lease) {
   }
   std::vector<TurnQueue::Ticket> tickets;
   if (!lease->queue.enter(std::move(entries), tickets)) {
-    return refuse({.status = 429,
-                   .message = fmt::format("{} requests are running and {} are waiting, which is as "
-                                          "many as are taken: try again",
-                                          lease->queue.running(), lease->queue.waiting()),
-                   .type = "rate_limit_error",
-                   .code = "queue_full",
-                   .retry_after_s = lease->queue.retry_after_s()});
+    return refuse(queue_full(lease->queue));
   }
   {
     const std::lock_guard lock(mutex_);
@@ -490,14 +520,7 @@ void ChatService::AskingImpl::check_time(Clock::time_point now) {
         std::ranges::any_of(parts_, [](const Part& one) { return one.phase == Phase::kWaiting; });
   }
   const auto time = now - began_;
-  if (is_waiting && time > service_.options_.waiting_time_max) {
-    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(time).count();
-    stop(ApiError{.status = 503,
-                  .message = fmt::format("the request was not answered within {} seconds", seconds),
-                  .type = "server_error",
-                  .code = "timeout",
-                  .retry_after_s = 1});
-  }
+  if (is_waiting && time > service_.options_.waiting_time_max) stop(timed_out(time));
 }
 
 ChatService::ChatService(ServiceOptions options, ModelHost& models,
@@ -510,13 +533,38 @@ ChatService::~ChatService() = default;
 
 std::shared_ptr<Asking> ChatService::ask(Ask what, std::shared_ptr<AnswerSink> sink) {
   auto asking = std::make_shared<AskingImpl>(*this, std::move(what), std::move(sink));
-  {
-    const std::lock_guard lock(mutex_);
-    ++stats_.asked;
-    watched_.push_back(asking);
-  }
+  watch(asking);
   asking->begin();
   return asking;
+}
+
+void ChatService::watch(const std::shared_ptr<Watched>& begun) {
+  const std::lock_guard lock(mutex_);
+  ++stats_.asked;
+  watched_.push_back(begun);
+}
+
+ApiError ChatService::queue_full(const TurnQueue& queue) {
+  return {.status = 429,
+          .message = fmt::format("{} requests are running and {} are waiting, which is as many as "
+                                 "are taken: try again",
+                                 queue.running(), queue.waiting()),
+          .type = "rate_limit_error",
+          .code = "queue_full",
+          .retry_after_s = queue.retry_after_s()};
+}
+
+ApiError ChatService::timed_out(Clock::duration time) {
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(time).count();
+  return {.status = 503,
+          .message = fmt::format("the request was not answered within {} seconds", seconds),
+          .type = "server_error",
+          .code = "timeout",
+          .retry_after_s = 1};
+}
+
+ApiError ChatService::cancelled() {
+  return {.status = 503, .message = "the request was cancelled", .type = "server_error"};
 }
 
 void ChatService::count(Ask what,
@@ -578,8 +626,8 @@ void ChatService::note(const std::expected<Answer, ApiError>& answer) {
   stats_.answer_seconds += usage.answer_seconds;
 }
 
-std::vector<std::shared_ptr<ChatService::AskingImpl>> ChatService::under_way() {
-  std::vector<std::shared_ptr<AskingImpl>> all;
+std::vector<std::shared_ptr<ChatService::Watched>> ChatService::under_way() {
+  std::vector<std::shared_ptr<Watched>> all;
   const std::lock_guard lock(mutex_);
   std::erase_if(watched_, [](const auto& one) { return one.expired(); });
   for (const auto& one : watched_) {

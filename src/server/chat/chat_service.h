@@ -103,7 +103,26 @@ class Asking {
   virtual void cancel() = 0;
 };
 
+// Texts that are to be vectors.
+struct EmbedInput {
+  std::string text = {};
+  std::optional<std::vector<int32_t>> tokens = {};  // instead of the text
+};
+struct EmbedAsk {
+  std::string model;              // as in Ask
+  std::string client;             // likewise
+  std::vector<EmbedInput> input;  // at least one
+};
+struct EmbeddedTexts {
+  std::string model;
+  std::vector<std::vector<float>> vectors;  // of length one, one a text
+  int64_t tokens = 0;                       // of all texts
+};
+// Comes once, on a worker.
+using OnEmbedded = std::function<void(std::expected<EmbeddedTexts, ApiError>)>;
+
 struct ServiceOptions {
+  // For a turn: who has waited longer is told that it takes too long.
   std::chrono::milliseconds waiting_time_max = std::chrono::minutes(10);
 };
 
@@ -125,6 +144,8 @@ class ChatService {
   ~ChatService();
 
   std::shared_ptr<Asking> ask(Ask what, std::shared_ptr<AnswerSink> sink);
+  // A turn of the model's queue as well, one for all the texts.
+  std::shared_ptr<Asking> embed(EmbedAsk what, OnEmbedded on_done);
   void count(Ask what, std::function<void(std::expected<Counted, ApiError>)> on_counted);
   // Ends everything that is under way, as Asking::cancel does: the server is ending.
   void cancel_all();
@@ -132,17 +153,28 @@ class ChatService {
   ServiceStats stats() const;
 
  private:
+  using Clock = std::chrono::steady_clock;
+  class Watched : public Asking {
+   public:
+    // Ends it if its time is up.
+    virtual void check_time(Clock::time_point now) = 0;
+  };
   class AskingImpl;
+  class Embedding;
+  static ApiError queue_full(const TurnQueue& queue);
+  static ApiError timed_out(Clock::duration time);
+  static ApiError cancelled();
+  void watch(const std::shared_ptr<Watched>& begun);
   void note(const std::expected<Answer, ApiError>& answer);
   void keep_time(const std::stop_token& stop);
-  std::vector<std::shared_ptr<AskingImpl>> under_way();
+  std::vector<std::shared_ptr<Watched>> under_way();
 
   const ServiceOptions options_;
   ModelHost& models_;
   boost::asio::thread_pool& workers_;
   mutable std::mutex mutex_;
   ServiceStats stats_;
-  std::deque<std::weak_ptr<AskingImpl>> watched_;
+  std::deque<std::weak_ptr<Watched>> watched_;
   std::condition_variable_any wake_;
   std::jthread clock_;  // last
 };
@@ -150,6 +182,9 @@ class ChatService {
 // Asks for the client of a call, whose going ends the answers.
 std::shared_ptr<Asking> ask_for(ChatService& service, const std::shared_ptr<Call>& call, Ask what,
                                 std::shared_ptr<AnswerSink> sink);
+
+void embed_for(ChatService& service, const std::shared_ptr<Call>& call, EmbedAsk what,
+               OnEmbedded on_done);
 
 // Which of the stop strings ended the answer; empty: none did.
 std::string stop_string_of(const Answer& answer, const std::vector<std::string>& stops,

@@ -6,19 +6,14 @@
 #include <algorithm>
 #include <atomic>
 #include <boost/asio/post.hpp>
-#include <span>
 #include <utility>
 
 #include "core/check.h"
 #include "core/system_limits.h"
-#include "engine/recommended_sampling.h"
+#include "engine/memory_budget.h"
 #include "io/download.h"
 #include "io/model_cache.h"
-#include "io/sha256.h"
-#include "models/hf_folder.h"
-#include "models/registry.h"
 #include "server/chat/timeline_file.h"
-#include "text/chat_template.h"
 
 namespace minke::server {
 namespace fs = std::filesystem;
@@ -37,6 +32,7 @@ struct ModelHost::Entry {
   Clock::time_point last_used;
   std::chrono::seconds idle_time{0};
   std::vector<OnLease> waiters;  // for it to be loaded
+  Clock::time_point wanted_since;
 };
 
 struct ModelHost::Fetch final : public PullObserver {
@@ -69,72 +65,16 @@ uint64_t bytes_of(const MemoryReport& memory) {
   return memory.weights + memory.kv_cache + memory.activations + memory.expert_cache;
 }
 
-// `chat_template`: instead of the model's own; empty: that.
-Result<std::shared_ptr<const ModelFacts>> read_facts(const std::string& path,
-                                                     const std::string& chat_template) {
-  MINKE_ASSIGN(const GgufFile file, open_checkpoint(path));
-  auto facts = std::make_shared<ModelFacts>();
-  MINKE_ASSIGN(facts->info, model_info(file));
-  if (!chat_template.empty()) facts->info.chat_template = chat_template;
-  MINKE_ASSIGN(RecommendedSampling sampling, recommended_sampling(file));
-  facts->sampling = std::move(sampling.options);
-  facts->sampling_source = std::move(sampling.source);
-  const Result<ChatTemplate> chat = facts->info.chat_template.empty()
-                                        ? ChatTemplate::builtin_chatml()
-                                        : ChatTemplate::parse(facts->info.chat_template);
-  if (chat) {
-    const ChatTemplateTraits& traits = chat->traits();
-    facts->thinks = traits.knows_thinking;
-    facts->can_choose_thinking = traits.has_thinking_switch || traits.knows_thinking;
-    facts->takes_tools =
-        traits.tool_format != ToolFormat::kNone && (traits.takes_tools || traits.repairs_tools);
+void add_facts(ModelStatus& status, const std::string& chat_template) {
+  status.facts = known_facts(status.path, chat_template);
+  if (!status.facts) return;
+  status.bytes = status.facts->file_bytes;
+  if (status.memory_bytes == 0) {
+    status.memory_bytes = static_cast<int64_t>(bytes_to_run(*status.facts));
   }
-  std::error_code error;
-  facts->file_bytes = fs::is_directory(path, error)
-                          ? static_cast<int64_t>(facts->info.tensor_bytes)
-                          : static_cast<int64_t>(fs::file_size(path, error));
-  const auto written = fs::last_write_time(path, error);
-  if (!error) {
-    facts->modified_at_s = std::chrono::duration_cast<std::chrono::seconds>(
-                               std::chrono::file_clock::to_sys(written).time_since_epoch())
-                               .count();
-  }
-  Sha256 digest;
-  const std::string version = fmt::format("{} {} {} {}", facts->info.name, facts->file_bytes,
-                                          facts->modified_at_s, facts->info.chat_template);
-  digest.update(std::as_bytes(std::span(version)));
-  facts->digest = digest.finish_hex();
-  return facts;
 }
 
-// Facts by file, read again when the file is another.
-class FactsCache {
- public:
-  std::shared_ptr<const ModelFacts> get(const std::string& path, const std::string& chat_template) {
-    if (path.empty()) return nullptr;
-    std::error_code error;
-    const auto written = fs::last_write_time(path, error).time_since_epoch().count();
-    {
-      const std::lock_guard lock(mutex_);
-      const auto found = known_.find(path);
-      if (found != known_.end() && found->second.first == written) return found->second.second;
-    }
-    Result<std::shared_ptr<const ModelFacts>> facts = read_facts(path, chat_template);
-    const std::lock_guard lock(mutex_);
-    const std::shared_ptr<const ModelFacts> known = facts ? *facts : nullptr;
-    known_[path] = {written, known};
-    return known;
-  }
-
- private:
-  std::mutex mutex_;
-  std::map<std::string, std::pair<int64_t, std::shared_ptr<const ModelFacts>>> known_;
-};
-
-FactsCache& facts_cache() {
-  static FactsCache cache;
-  return cache;
-}
+constexpr int kRetryAfterS = 5;  // where a model is to be loaded first
 
 }  // namespace
 
@@ -194,11 +134,15 @@ ModelHost::~ModelHost() {
     for (auto& [name, fetch] : fetches_) fetch->is_stopped = true;
   }
   fetchers_.clear();
-  worker_.request_stop();
-  wake_.notify_all();
-  worker_.join();
+  stop_loading();
   std::unique_lock lock(mutex_);
   wake_.wait(lock, [this] { return leases_ == 0; });
+}
+
+void ModelHost::stop_loading() {
+  worker_.request_stop();
+  wake_.notify_all();
+  if (worker_.joinable()) worker_.join();
 }
 
 void ModelHost::wait_unused(std::chrono::milliseconds time) {
@@ -304,6 +248,19 @@ void ModelHost::lease(std::string_view wanted, OnLease on_lease) {
     lock.unlock();
     return answer(std::move(lease));
   }
+  const TurnLimits& limits = options_.limits;
+  if (std::ssize(entry.waiters) >= limits.running_max + limits.waiting_max) {
+    lock.unlock();
+    return answer(std::unexpected(
+        ApiError{.status = 429,
+                 .message = fmt::format("{} requests wait for {} to be loaded, which is as many as "
+                                        "are taken: try again",
+                                        limits.running_max + limits.waiting_max, *name),
+                 .type = "rate_limit_error",
+                 .code = "queue_full",
+                 .retry_after_s = kRetryAfterS}));
+  }
+  if (entry.waiters.empty()) entry.wanted_since = Clock::now();
   entry.waiters.push_back(std::move(on_lease));
   if (entry.state != ModelState::kLoading) {
     entry.state = ModelState::kLoading;
@@ -331,7 +288,10 @@ Lease ModelHost::lease_of(Entry& entry, bool is_use) {
             const std::lock_guard lock(mutex_);
             --leases_;
             --entry.leases;
-            if (is_use) entry.last_used = Clock::now();
+            if (is_use) {
+              entry.last_used = Clock::now();
+              if (entry.leases == 0) has_new_room_ = true;
+            }
             wake_.notify_all();
           }};
 }
@@ -351,6 +311,7 @@ ModelStatus ModelHost::status_of(const Entry& entry) const {
   }
   if (entry.model) {
     status.memory = entry.memory;
+    status.memory_bytes = static_cast<int64_t>(bytes_of(entry.memory));
     status.context_tokens = entry.model->engine->context_tokens();
     status.running = entry.model->queue.running();
     status.waiting = entry.model->queue.waiting();
@@ -371,8 +332,7 @@ std::vector<ModelStatus> ModelHost::list() {
     for (const auto& [name, entry] : entries_) all.push_back(status_of(*entry));
   }
   for (ModelStatus& one : all) {
-    one.facts = facts_cache().get(one.path, options_.engine.chat_template);
-    if (one.facts) one.bytes = one.facts->file_bytes;
+    add_facts(one, options_.engine.chat_template);
   }
   return all;
 }
@@ -385,8 +345,7 @@ std::expected<ModelStatus, ApiError> ModelHost::status(std::string_view name) {
     if (!entry) return std::unexpected(entry.error());
     status = status_of(**entry);
   }
-  status.facts = facts_cache().get(status.path, options_.engine.chat_template);
-  if (status.facts) status.bytes = status.facts->file_bytes;
+  add_facts(status, options_.engine.chat_template);
   return status;
 }
 
@@ -422,6 +381,7 @@ LoadSummary ModelHost::load_summary() const {
   LoadSummary summary;
   const std::lock_guard lock(mutex_);
   for (const auto& [name, entry] : entries_) {
+    summary.waiting += std::ssize(entry->waiters);
     if (!entry->model) continue;
     summary.loaded.push_back(name);
     summary.running += entry->model->queue.running();
@@ -451,7 +411,7 @@ std::expected<void, ApiError> ModelHost::unload(std::string_view name) {
 // Loads what is asked for and unloads what is not.
 void ModelHost::work(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
-    std::string next;
+    std::vector<std::string> now;
     {
       std::unique_lock lock(mutex_);
       const auto has_unload = [this] {
@@ -459,16 +419,22 @@ void ModelHost::work(const std::stop_token& stop) {
           return one.second->unload_wanted && one.second->leases == 0;
         });
       };
-      wake_.wait_for(lock, stop, std::chrono::seconds(1),
-                     [&] { return !to_load_.empty() || has_unload(); });
+      wake_.wait_for(lock, stop, std::chrono::seconds(1), [&] {
+        return !to_load_.empty() || has_unload() || (has_new_room_ && !without_room_.empty());
+      });
+      // Who has waited for room is first.
+      now.swap(without_room_);
+      has_new_room_ = false;
       if (!to_load_.empty()) {
-        next = std::move(to_load_.front());
+        now.push_back(std::move(to_load_.front()));
         to_load_.pop_front();
       }
     }
     unload_idle();
     save_timelines();
-    if (!next.empty() && !stop.stop_requested()) load(next);
+    for (const std::string& name : now) {
+      if (!stop.stop_requested()) load(name);
+    }
   }
   save_timelines();
   // Whoever still waits is told.
@@ -488,6 +454,7 @@ void ModelHost::work(const std::stop_token& stop) {
 std::unique_ptr<LoadedModel> ModelHost::take_out(Entry& entry) {
   CHECK_EQ(entry.leases, 0);
   entry.unload_wanted = false;
+  has_new_room_ = true;
   entry.memory = {};
   entry.state = ModelState::kPresent;
   if (!entry.waiters.empty()) {
@@ -558,34 +525,9 @@ bool ModelHost::make_room(uint64_t bytes, const std::string& but) {
   }
 }
 
-std::expected<std::unique_ptr<LoadedModel>, ApiError> ModelHost::load_engine(
-    const std::string& name, const std::string& path) {
-  const auto failed = [&](const std::string& why, int status) {
-    return std::unexpected(ApiError{.status = status,
-                                    .message = fmt::format("{} cannot be loaded: {}", name, why),
-                                    .type = "server_error",
-                                    .code = "model_not_loaded"});
-  };
-  Result<std::shared_ptr<const ModelFacts>> facts = read_facts(path, options_.engine.chat_template);
-  if (!facts) return failed(facts.error().message, 500);
-  EngineOptions options = options_.engine;
-  options.model = path;
-  options.batch_sequences_max = options_.limits.running_max;
-  // As much for the cache as a quarter of the budget holds: many conversations share it.
-  const uint64_t token_bytes = options.kv == KvFormat::kQ8 ? (*facts)->info.kv_token_bytes_q8
-                                                           : (*facts)->info.kv_token_bytes;
-  if (options.cache_tokens == 0 && token_bytes > 0) {
-    options.cache_tokens = static_cast<int64_t>(budget_ / 4 / token_bytes);
-  }
-  std::string timeline_file;
-  if (!options_.cache_folder.empty()) {
-    const std::string stem = options_.cache_folder + "/" + (*facts)->digest.substr(0, 32);
-    options.page_file = stem + ".kv";
-    options.page_file_bytes = options_.cache_file_bytes;
-    timeline_file = stem + ".turns";
-  }
-  auto last_told = Clock::now();
-  options.progress = [&](std::string_view what, double fraction) {
+// Told about ten times a second.
+std::function<void(std::string_view, double)> ModelHost::progress_of(const std::string& name) {
+  return [this, name, last_told = Clock::now()](std::string_view what, double fraction) mutable {
     {
       const std::lock_guard lock(mutex_);
       if (Entry* entry = find(name)) {
@@ -599,25 +541,130 @@ std::expected<std::unique_ptr<LoadedModel>, ApiError> ModelHost::load_engine(
     last_told = Clock::now();
     changed(name);
   };
-  // Room for the weights at least, then for as much of a context as there is.
-  constexpr uint64_t kWorkingMemory = uint64_t{512} << 20;
-  make_room((*facts)->info.tensor_bytes + kWorkingMemory, name);
-  for (bool is_last_try = false;; is_last_try = true) {
+}
+
+EngineOptions ModelHost::options_for(const std::string& name, const std::string& path,
+                                     const ModelFacts& facts) {
+  EngineOptions options = options_.engine;
+  options.model = path;
+  options.batch_sequences_max = options_.limits.running_max;
+  options.progress = progress_of(name);
+  const uint64_t token_bytes =
+      options.kv == KvFormat::kQ8 ? facts.info.kv_token_bytes_q8 : facts.info.kv_token_bytes;
+  if (options.cache_tokens == 0 && token_bytes > 0) {
+    // Many conversations share the cache: a quarter of what is free, so that there is room for
+    // other models whatever comes, and no more than all that may run at once can fill.
+    uint64_t free = 0;
     {
       const std::lock_guard lock(mutex_);
-      options.memory_bytes = budget_ - std::min(budget_ - 1, used_bytes());
+      free = budget_ - std::min(budget_, used_bytes() + facts.info.tensor_bytes);
     }
+    constexpr int64_t kContextMax = int64_t{1} << 40;
+    const int64_t context = std::min(
+        options.context_tokens > 0 ? options.context_tokens : facts.info.context, kContextMax);
+    const auto quarter = static_cast<int64_t>(free / 4 / token_bytes);
+    options.cache_tokens =
+        std::max<int64_t>(1, std::min(quarter, context * options_.limits.running_max));
+  }
+  if (!options_.cache_folder.empty()) {
+    options.page_file = fmt::format("{}/{}.kv", options_.cache_folder, facts.digest.substr(0, 32));
+    options.page_file_bytes = options_.cache_file_bytes;
+  }
+  return options;
+}
+
+// Others are being asked, and there is no room beside them.
+ModelHost::LoadFault ModelHost::no_room(const std::string& name, uint64_t bytes) const {
+  std::vector<std::string> busy;
+  uint64_t used = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    used = used_bytes();
+    for (const auto& [other, entry] : entries_) {
+      if (entry->model && entry->leases > 0) busy.push_back(other);
+    }
+  }
+  return {.error = {.status = 503,
+                    .message = fmt::format(
+                        "there is no room for {} now: it takes about {}, and of the memory budget "
+                        "(--memory) of {}, {} is held for requests to {}. Try again when they are "
+                        "done, or raise --memory",
+                        name, bytes_text(bytes), bytes_text(budget_), bytes_text(used),
+                        busy.empty() ? "other models" : fmt::format("{}", fmt::join(busy, ", "))),
+                    .type = "server_error",
+                    .code = "model_not_loaded",
+                    .retry_after_s = kRetryAfterS},
+          .lacks_room = true};
+}
+
+ModelHost::Loading ModelHost::load_engine(const std::string& name, const std::string& path) {
+  const auto failed = [&](const std::string& why, int status) {
+    return std::unexpected(
+        LoadFault{.error = {.status = status,
+                            .message = fmt::format("{} cannot be loaded: {}", name, why),
+                            .type = "server_error",
+                            .code = "model_not_loaded"}});
+  };
+  std::shared_ptr<const ModelFacts> facts = known_facts(path, options_.engine.chat_template);
+  if (!facts) {
+    const auto why = read_facts(path, options_.engine.chat_template);
+    if (!why) return failed(why.error().message, 500);
+    facts = *why;
+  }
+  const uint64_t wanted = bytes_to_run(*facts);
+  // One whose weights no budget of this size holds is told so by the engine, whoever is busy.
+  const bool is_hopeless = facts->info.tensor_bytes - facts->info.expert_bytes > budget_;
+  if (!is_hopeless && !make_room(wanted, name) && memory_used() > 0) {
+    return std::unexpected(no_room(name, wanted));
+  }
+  for (bool is_last_try = false;; is_last_try = true) {
+    EngineOptions options = options_for(name, path, *facts);
+    const uint64_t used = is_hopeless ? 0 : memory_used();
+    options.memory_bytes = budget_ - std::min(budget_ - 1, used);
     Result<std::shared_ptr<LocalEngine>> engine = LocalEngine::load(options);
     if (engine) {
-      auto model = std::make_unique<LoadedModel>(name, *std::move(engine), *std::move(facts),
-                                                 options_.limits, options_.timeline_bytes);
-      model->timeline_file = timeline_file;
-      if (!timeline_file.empty()) load_timelines(model->timelines, timeline_file);
+      auto model = std::make_unique<LoadedModel>(name, *std::move(engine), facts, options_.limits,
+                                                 options_.timeline_bytes);
+      if (!options.page_file.empty()) {
+        model->timeline_file = fs::path(options.page_file).replace_extension(".turns").string();
+        load_timelines(model->timelines, model->timeline_file);
+      }
       return model;
     }
-    if (is_last_try || memory_used() == 0) return failed(engine.error().message, 503);
+    // Where twice its size is free, it is not for lack of memory.
+    const bool may_lack_room = used > 0 && options.memory_bytes < 2 * wanted;
+    if (!may_lack_room) return failed(engine.error().message, 503);
+    if (is_last_try) return std::unexpected(no_room(name, wanted));
     make_room(budget_, name);
   }
+}
+
+// Has it tried again when somebody has given back some room. False: it has waited long enough.
+bool ModelHost::wait_for_room(const std::string& name) {
+  constexpr std::chrono::seconds kPatience(5);
+  const auto now = Clock::now();
+  {
+    const std::lock_guard lock(mutex_);
+    Entry& entry = *find(name);
+    if (now - entry.wanted_since >= options_.waiting_time_max) return false;
+    without_room_.push_back(name);
+    entry.progress = ModelProgress{.phase = "waiting for memory", .done = 0, .total = 1};
+    const auto is_going = [](const auto& one) {
+      return one.second->model && one.second->unload_wanted;
+    };
+    if (now - entry.wanted_since >= kPatience && std::ranges::none_of(entries_, is_going)) {
+      // The one that was asked longest ago takes no new requests: they wait until it is back.
+      Entry* oldest = nullptr;
+      for (auto& [other, one] : entries_) {
+        if (one->model && (oldest == nullptr || one->last_used < oldest->last_used)) {
+          oldest = one.get();
+        }
+      }
+      if (oldest != nullptr) oldest->unload_wanted = true;
+    }
+  }
+  changed(name);
+  return true;
 }
 
 void ModelHost::load(const std::string& name) {
@@ -630,7 +677,8 @@ void ModelHost::load(const std::string& name) {
     path = entry->path;
   }
   changed(name);
-  auto model = load_engine(name, path);
+  Loading model = load_engine(name, path);
+  if (!model && model.error().lacks_room && wait_for_room(name)) return;
   std::vector<OnLease> waiters;
   std::vector<std::expected<Lease, ApiError>> results;
   {
@@ -647,8 +695,8 @@ void ModelHost::load(const std::string& name) {
       for (size_t i = 0; i < waiters.size(); ++i) results.emplace_back(lease_of(entry));
     } else {
       entry.state = ModelState::kFailed;
-      entry.error = model.error().message;
-      results.assign(waiters.size(), std::unexpected(model.error()));
+      entry.error = model.error().error.message;
+      results.assign(waiters.size(), std::unexpected(model.error().error));
     }
   }
   for (size_t i = 0; i < waiters.size(); ++i) {

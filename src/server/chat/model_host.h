@@ -1,6 +1,9 @@
 // The models of a server: which there are, which are loaded, and the one memory budget that they
 // share. A model is loaded when somebody asks for it, and goes again when another needs its room or
-// when nobody has asked for a while.
+// when nobody has asked for a while. One that is being asked stays; who asks for another for which
+// there is no room then waits, as long as requests may. So that he does not wait for ever for a
+// model that is always asked, that is given no new requests after a few seconds, and comes back
+// after his.
 //
 // Any thread. Callbacks come on the workers' pool. Loading and unloading happen one at a time, on a
 // thread of the host's own; fetching on another.
@@ -23,8 +26,8 @@
 #include <vector>
 
 #include "engine/local_engine.h"
-#include "models/model_info.h"
 #include "server/api/route.h"
+#include "server/chat/model_facts.h"
 #include "server/chat/timelines.h"
 #include "server/chat/turn_queue.h"
 
@@ -41,19 +44,6 @@ struct ModelProgress {
   double seconds_left = -1;  // negative: not known
 };
 
-// What the header of a model's file says: read once.
-struct ModelFacts {
-  ModelInfo info;
-  SamplingOptions sampling;
-  std::string sampling_source;
-  bool thinks = false;
-  bool can_choose_thinking = false;
-  bool takes_tools = false;
-  int64_t file_bytes = 0;
-  int64_t modified_at_s = 0;
-  std::string digest;  // of the header and the size: tells versions of a file apart
-};
-
 struct ModelStatus {
   std::string name;
   std::string path;  // empty: absent
@@ -63,7 +53,7 @@ struct ModelStatus {
   std::string licence = {};
   std::string description = {};
   int64_t bytes = 0;         // of the file, or what it will have
-  int64_t memory_bytes = 0;  // about, to run it
+  int64_t memory_bytes = 0;  // what a loaded one may take; of others about, to run them
   bool is_default = false;
   std::shared_ptr<const ModelFacts> facts = {};  // null: absent, or not readable
   std::optional<MemoryReport> memory = {};       // of a loaded one
@@ -108,7 +98,9 @@ struct HostOptions {
   uint64_t memory_bytes = 0;  // for all models together; 0: from what is free at the start
   TurnLimits limits;
   std::chrono::seconds idle_time = std::chrono::minutes(30);  // negative: never unloads
-  size_t timeline_bytes = size_t{32} << 20;                   // a model
+  // For the room to load a model in.
+  std::chrono::milliseconds waiting_time_max = std::chrono::minutes(10);
+  size_t timeline_bytes = size_t{32} << 20;  // a model
   // Where what models have read outlives the server, a file a model; empty: nowhere.
   std::string cache_folder;
   uint64_t cache_file_bytes = uint64_t{4} << 30;
@@ -118,7 +110,7 @@ struct HostOptions {
 struct LoadSummary {
   std::vector<std::string> loaded;
   int64_t running = 0;
-  int64_t waiting = 0;
+  int64_t waiting = 0;  // for a turn, or for their model
 };
 
 class ModelHost {
@@ -155,6 +147,9 @@ class ModelHost {
   using OnChange = std::function<void(const ModelStatus&)>;
   [[nodiscard]] std::shared_ptr<void> on_change(OnChange callback);
 
+  // Ends loading, once a load under way is done, and tells who waits for one. What it posts to the
+  // workers comes before this returns: they go afterwards.
+  void stop_loading();
   // Waits until nobody holds a lease, or so long.
   void wait_unused(std::chrono::milliseconds time);
   uint64_t memory_budget() const { return budget_; }
@@ -174,8 +169,17 @@ class ModelHost {
   void changed(const std::string& name);
   void work(const std::stop_token& stop);
   void load(const std::string& name);
-  std::expected<std::unique_ptr<LoadedModel>, ApiError> load_engine(const std::string& name,
-                                                                    const std::string& path);
+  struct LoadFault {
+    ApiError error;
+    bool lacks_room = false;  // others hold it, and will give it back
+  };
+  using Loading = std::expected<std::unique_ptr<LoadedModel>, LoadFault>;
+  Loading load_engine(const std::string& name, const std::string& path);
+  EngineOptions options_for(const std::string& name, const std::string& path,
+                            const ModelFacts& facts);
+  std::function<void(std::string_view, double)> progress_of(const std::string& name);
+  bool wait_for_room(const std::string& name);
+  LoadFault no_room(const std::string& name, uint64_t bytes) const;
   bool make_room(uint64_t bytes, const std::string& but);
   std::unique_ptr<LoadedModel> take_out(Entry& entry);
   void unload_idle();
@@ -194,6 +198,8 @@ class ModelHost {
   std::condition_variable_any wake_;
   std::map<std::string, std::unique_ptr<Entry>> entries_;
   std::deque<std::string> to_load_;
+  std::vector<std::string> without_room_;  // to be loaded when others have given some back
+  bool has_new_room_ = false;              // some have
   int64_t leases_ = 0;
   std::map<std::string, std::shared_ptr<Fetch>> fetches_;
   std::vector<std::jthread> fetchers_;

@@ -148,28 +148,39 @@ bool Connection::parse() {
 void Connection::start_request() {
   parser_ = std::make_unique<Parser>();
   parser_->header_limit(static_cast<uint32_t>(host_.options.header_bytes_max));
-  parser_->body_limit(boost::none);  // ours depends on the route
-  parser_->eager(true);
+  // Ours depends on the route. Not eager: a body has room made for it as its length is stated,
+  // which nobody has looked at before the head is read.
+  parser_->body_limit(boost::none);
+  parser_->eager(false);
   head_.reset();
   request_began_ = Clock::now();
   deadline_ = request_began_ + host_.options.header_time;
 }
 
-// The headers are complete. False when the request ends with them.
-bool Connection::read_head() {
-  const auto& message = parser_->get();
+// A request of which nothing is known but whence and when it came.
+Request Connection::new_head() const {
   Request head;
   head.id = fmt::format("{}-{}", host_.id_prefix, ++host_.last_request);
-  head.method = std::string(message.method_string());
   head.remote = remote();
   head.is_secure = is_secure();
   head.received = request_began_;
+  return head;
+}
+
+// The headers are complete. False when the request ends with them.
+bool Connection::read_head() {
+  const auto& message = parser_->get();
+  Request head = new_head();
+  head.method = std::string(message.method_string());
   for (const auto& field : message) {
     head.headers.emplace_back(lower_case(field.name_string()), field.value());
   }
-  if (!read_target(message.target(), head)) {
+  const bool has_path = read_target(message.target(), head);
+  const auto hosts = std::ranges::count(head.headers, "host", &Fields::value_type::first);
+  if (!has_path || hosts > 1) {
     head_ = std::move(head);
-    fault(400, "the request's target must be a path, percent-encoded UTF-8");
+    fault(400, has_path ? "the request has several Host headers: it must have one"
+                        : "the request's target must be a path, percent-encoded UTF-8");
     return false;
   }
   Handler::Admission admission = host_.handler.admit(head);
@@ -201,7 +212,7 @@ void Connection::refuse(Response response, bool with_head) {
   const bool has_rest = !parser_->is_done();
   const bool keeps = parser_->is_header_done() && !has_rest && parser_->keep_alive();
   const bool is_head = head_ && head_->method == "HEAD";
-  Request head = head_ ? *std::move(head_) : Request();
+  Request head = head_ ? *std::move(head_) : new_head();
   head_.reset();
   exchange_ =
       std::make_shared<Exchange>(host_.shared_from_this(), weak_from_this(), std::move(head),
@@ -218,7 +229,8 @@ void Connection::refuse(Response response, bool with_head) {
 }
 
 void Connection::fault(int status, const std::string& message) {
-  refuse(host_.handler.fault(status, message));
+  if (!head_) head_ = new_head();
+  refuse(host_.handler.fault(*head_, status, message));
 }
 
 void Connection::dispatch() {

@@ -134,6 +134,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void advance();
   bool parse();
   void start_request();
+  Request new_head() const;
   bool read_head();
   void dispatch();
   void refuse(Response response, bool with_head = false);

@@ -155,7 +155,7 @@ void Exchange::abandon() {
     is_open = phase_ == Phase::kOpen;
   }
   if (is_open) {
-    respond(host_->handler.fault(500, "the request was dropped without an answer"));
+    respond(host_->handler.fault(head_, 500, "the request was dropped without an answer"));
     return;
   }
   // What was begun and has no end must not look whole.

@@ -47,6 +47,21 @@ Status load_certificate(asio::ssl::context& context, const ServerOptions& option
   return {};
 }
 
+// What helps where an address could not be had.
+const char* way_out(const error_code& error) {
+  if (error == asio::error::address_in_use) {
+    return "another server is there: end it, or choose another port (--port)";
+  }
+  if (error == boost::system::errc::address_not_available) {
+    return "no network of this machine has that address (--host): 127.0.0.1 is this machine alone, "
+           "0.0.0.0 all its addresses";
+  }
+  if (error == asio::error::access_denied) {
+    return "ports below 1024 are the system's: choose another (--port)";
+  }
+  return "choose another address (--host) or port (--port)";
+}
+
 class AsioServer final : public Server {
  public:
   AsioServer(const ServerOptions& options, Handler& handler)
@@ -86,10 +101,8 @@ class AsioServer final : public Server {
     if (!error) acceptor_.bind(endpoint, error);
     if (!error) acceptor_.listen(4096, error);
     if (error) {
-      return fail(
-          fmt::format("cannot listen on {} port {}: {}; is another server there? (--port "
-                      "chooses another)",
-                      options.address, options.port, error.message()));
+      return fail(fmt::format("cannot listen on {} port {}: {}; {}", options.address, options.port,
+                              error.message(), way_out(error)));
     }
     raise_descriptor_limit();
     return {};

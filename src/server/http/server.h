@@ -56,8 +56,9 @@ class Handler {
   };
   virtual Admission admit(const Request& head) = 0;
   virtual void handle(std::shared_ptr<Request> request, std::shared_ptr<Responder> responder) = 0;
-  // What a fault of the protocol looks like: a malformed request, a body that is too large.
-  virtual Response fault(int status, const std::string& message) = 0;
+  // What a fault of the protocol looks like: a malformed request, a body that is too large. Of a
+  // request that was not read to its head, `head` has what could be read: an id and a time always.
+  virtual Response fault(const Request& head, int status, const std::string& message) = 0;
   // The answer to a request has been written, or its client has gone (status 499).
   virtual void done(const Request& request, int status, uint64_t bytes_sent) = 0;
 };

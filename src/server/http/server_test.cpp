@@ -26,6 +26,8 @@ class TestHandler final : public Handler {
   std::function<void(std::shared_ptr<Request>, std::shared_ptr<Responder>)> on_request;
   std::atomic<int> gone = 0;
   std::atomic<int> done_count = 0;
+  std::string last_id;  // of a request that is done with; for one test at a time
+  std::atomic<bool> has_odd_time = false;
 
   Admission admit(const Request& head) override {
     if (head.path == "/refused") return {.refusal = text_response(403, "text/plain", "no")};
@@ -34,11 +36,14 @@ class TestHandler final : public Handler {
   void handle(std::shared_ptr<Request> request, std::shared_ptr<Responder> responder) override {
     on_request(std::move(request), std::move(responder));
   }
-  Response fault(int status, const std::string& message) override {
+  Response fault(const Request&, int status, const std::string& message) override {
     return text_response(status, "text/plain", message);
   }
-  void done(const Request&, int status, uint64_t) override {
+  void done(const Request& request, int status, uint64_t) override {
     ++done_count;
+    last_id = request.id;
+    const auto age = std::chrono::steady_clock::now() - request.received;
+    if (age > std::chrono::minutes(1)) has_odd_time = true;
     if (status == 499) ++gone;
   }
 };
@@ -165,6 +170,37 @@ TEST_F(HttpServer, AnswersWhatIsNoRequest) {
   EXPECT_THAT(answer("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n"
                      "abcd"),
               StartsWith("HTTP/1.1 400"));
+}
+
+// What could not be read has an id and a time all the same, for the log and the metrics.
+TEST_F(HttpServer, WhatIsNoRequestIsToldLikeOne) {
+  echo();
+  start();
+  const std::string all = answer("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n");
+  EXPECT_THAT(all, StartsWith("HTTP/1.1 400"));
+  EXPECT_TRUE(within(std::chrono::seconds(5), [&] { return handler_.done_count == 1; }));
+  ASSERT_FALSE(handler_.last_id.empty());
+  EXPECT_THAT(all, HasSubstr("X-Request-Id: " + handler_.last_id));
+  EXPECT_FALSE(handler_.has_odd_time);
+}
+
+TEST_F(HttpServer, ARequestHasOneHost) {
+  echo();
+  start();
+  EXPECT_THAT(answer("GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\nConnection: close\r\n\r\n"),
+              StartsWith("HTTP/1.1 400"));
+}
+
+// No room is made for a length before it has been looked at.
+TEST_F(HttpServer, AnyLengthIsAnswered) {
+  echo();
+  start();
+  for (const char* length : {"50000000000", "1000000000000", "9223372036854775807"}) {
+    EXPECT_THAT(answer(std::string("POST /b HTTP/1.1\r\nHost: x\r\nContent-Length: ") + length +
+                       "\r\n\r\n{}"),
+                StartsWith("HTTP/1.1 413"))
+        << length;
+  }
 }
 
 TEST_F(HttpServer, BodiesAreBoundedAndTheClientCanReadWhy) {
@@ -318,6 +354,18 @@ TEST_F(HttpServer, StoppingLetsAnswersEnd) {
   server_->stop(std::chrono::seconds(5));
   EXPECT_THAT(one.read_all(), HasSubstr("the end"));
   thread_.join();
+}
+
+TEST(Listening, SaysWhyAnAddressCannotBeHad) {
+  TestHandler handler;
+  const auto fault = [&](const ServerOptions& options) {
+    const auto server = Server::listen(options, handler);
+    return server ? std::string() : server.error().message;
+  };
+  EXPECT_THAT(fault({.address = "192.0.2.1"}), HasSubstr("no network of this machine"));
+  const auto first = Server::listen({}, handler);
+  ASSERT_TRUE(first);
+  EXPECT_THAT(fault({.port = (*first)->port()}), HasSubstr("another server is there"));
 }
 
 TEST(Message, PercentDecoding) {

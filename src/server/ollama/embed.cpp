@@ -29,27 +29,30 @@ void embed(Services& services, const std::shared_ptr<Call>& call) {
   const std::string model = text_member(call->body, "model");
   std::vector<EmbedInput> texts = read_texts(*call->body.find("input"));
   if (texts.empty()) return call->fail(bad_request("input has no text", "input"));
-  embed_texts(services, model, std::move(texts),
-              [call, model](std::expected<EmbeddedTexts, ApiError> result) {
-                if (!result) return call->fail(result.error());
-                const auto time = std::chrono::steady_clock::now() - call->request->received;
-                Value::Array vectors;
-                for (const std::vector<float>& one : result->vectors) {
-                  vectors.push_back(vector_value(one));
-                }
-                call->respond(Value(Value::Object{
-                    {"model", model},
-                    {"embeddings", Value(std::move(vectors))},
-                    {"total_duration",
-                     int64_t{std::chrono::duration_cast<std::chrono::nanoseconds>(time).count()}},
-                    {"load_duration", int64_t{0}},
-                    {"prompt_eval_count", result->tokens}}));
-              });
+  embed_for(services.chat, call, {.model = model, .client = {}, .input = std::move(texts)},
+            [call, model](std::expected<EmbeddedTexts, ApiError> result) {
+              if (!result) return call->fail(result.error());
+              const auto time = std::chrono::steady_clock::now() - call->request->received;
+              Value::Array vectors;
+              for (const std::vector<float>& one : result->vectors) {
+                vectors.push_back(vector_value(one));
+              }
+              call->respond(Value(Value::Object{
+                  {"model", model},
+                  {"embeddings", Value(std::move(vectors))},
+                  {"total_duration",
+                   int64_t{std::chrono::duration_cast<std::chrono::nanoseconds>(time).count()}},
+                  {"load_duration", int64_t{0}},
+                  {"prompt_eval_count", result->tokens}}));
+            });
 }
 
 void embed_one(Services& services, const std::shared_ptr<Call>& call) {
-  embed_texts(
-      services, text_member(call->body, "model"), {{.text = text_member(call->body, "prompt")}},
+  embed_for(
+      services.chat, call,
+      {.model = text_member(call->body, "model"),
+       .client = {},
+       .input = {{.text = text_member(call->body, "prompt")}}},
       [call](std::expected<EmbeddedTexts, ApiError> result) {
         if (!result) return call->fail(result.error());
         call->respond(Value(Value::Object{{"embedding", vector_value(result->vectors.front())}}));
@@ -67,7 +70,6 @@ Routes ollama_embed_routes(Services& services) {
        .id = "ollamaEmbed",
        .summary = "Texts as vectors",
        .tag = "Ollama",
-       .dialect = Dialect::kOllama,
        .body = Shape::object(
                    {required("model", name, "A name of /api/tags"),
                     required("input", Shape::one_of({Shape::string(),
@@ -84,7 +86,6 @@ Routes ollama_embed_routes(Services& services) {
        .id = "ollamaEmbeddings",
        .summary = "A text as a vector, in an older shape",
        .tag = "Ollama",
-       .dialect = Dialect::kOllama,
        .body = Shape::object({required("model", name), required("prompt", Shape::string())})
                    .named("OllamaEmbeddingsRequest"),
        .body_bytes_max = kChatBody,

@@ -68,13 +68,10 @@ Value running(const ModelStatus& status) {
   const auto stays = status.unloads_in_s >= 0
                          ? std::chrono::seconds(status.unloads_in_s)
                          : std::chrono::duration_cast<std::chrono::seconds>(kForever);
-  // The cache of keys and values is reserved, and costs memory only as far as it is used.
-  const MemoryReport& memory = *status.memory;
-  const uint64_t bytes = memory.weights + memory.activations + memory.expert_cache;
   Value out = tag(status);
   Value::Object& members = *out.as_object();
   for (auto& [name, value] : members) {
-    if (name == "size") value = static_cast<int64_t>(bytes);
+    if (name == "size") value = status.memory_bytes;
   }
   members.emplace_back("size_vram", int64_t{0});
   members.emplace_back("expires_at", ollama_time(std::chrono::system_clock::now() + stays));
@@ -184,7 +181,6 @@ Route refusing_route(const char* path, const char* id, const char* summary, std:
           .id = id,
           .summary = summary,
           .tag = "Ollama",
-          .dialect = Dialect::kOllama,
           .body = Shape::map(),
           .is_body_optional = true,
           .answers = {{.status = 400, .description = "Always: it is not supported"}},
@@ -207,7 +203,6 @@ Route list_route(Services& services, const ListName& name,
           .id = name.id,
           .summary = name.summary,
           .tag = "Ollama",
-          .dialect = Dialect::kOllama,
           .answers = {{.description = "The models", .shape = list_shape()}},
           .handle = [&services, entry](const std::shared_ptr<Call>& call) {
             Value::Array all;
@@ -236,7 +231,6 @@ Routes ollama_model_routes(Services& services) {
        .id = "ollamaShow",
        .summary = "What a model is and can do",
        .tag = "Ollama",
-       .dialect = Dialect::kOllama,
        .body = name_shape,
        .answers = {{.description = "The model",
                     .shape = Shape::object(
@@ -248,7 +242,6 @@ Routes ollama_model_routes(Services& services) {
        .id = "ollamaVersion",
        .summary = "The version of the API, and minke's",
        .tag = "Ollama",
-       .dialect = Dialect::kOllama,
        .runs_on = RunsOn::kServerThread,
        .answers = {{.description = "The versions",
                     .shape = Shape::object({required("version", Shape::string()),
@@ -262,7 +255,6 @@ Routes ollama_model_routes(Services& services) {
        .id = "ollamaDelete",
        .summary = "Delete the file of a model that was pulled",
        .tag = "Ollama",
-       .dialect = Dialect::kOllama,
        .body = name_shape,
        .answers = {{.description = "It is gone", .shape = Shape::map()}},
        .handle = [&services](const std::shared_ptr<Call>& call) { remove(services, call); }},

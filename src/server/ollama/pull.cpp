@@ -135,7 +135,6 @@ Route ollama_pull_route(Services& services) {
               "A name that `minke list` knows, or owner/repo:file of Hugging Face. It goes "
               "on when the client goes; asking again follows it.",
           .tag = "Ollama",
-          .dialect = Dialect::kOllama,
           .body = Shape::object(std::move(members)).named("OllamaPull"),
           .answers = {{.status = 200,
                        .description = "It is here",

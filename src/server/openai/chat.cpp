@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
 #include <mutex>
 #include <utility>
 
@@ -28,9 +30,9 @@ Shape request_shape() {
       optional("stream", Shape::boolean()),
       optional("stream_options", Shape::object({optional("include_usage", Shape::boolean())})),
       optional("n", Shape::integer(1, kAnswersMax), "Answers, each on its own under one seed"),
-      optional("max_tokens", Shape::integer(0, kTokensMax)),
-      optional("max_completion_tokens", Shape::integer(0, kTokensMax)),
-      optional("logprobs", Shape::boolean()),
+      optional("max_tokens", Shape::integer(1, kTokensMax)),
+      optional("max_completion_tokens", Shape::integer(1, kTokensMax)),
+      optional("logprobs", Shape::boolean(), "Of the content: thinking has none"),
       optional("top_logprobs", Shape::integer(0, 20)),
       optional("response_format", Shape::object({required("type", Shape::string())}),
                "text, json_object, json_schema, or regex; holds from the end of the thinking on"),
@@ -56,11 +58,13 @@ std::expected<ChatAsk, ApiError> read_request(const Call& call) {
   SamplingWish& wish = out.ask.sampling;
   wish.tokens_max = maybe_integer(body, "max_completion_tokens");
   if (!wish.tokens_max) wish.tokens_max = maybe_integer(body, "max_tokens");
-  // 0 is "nothing but the prompt" to the engine; clients that send it mean no limit.
-  if (wish.tokens_max == 0) wish.tokens_max.reset();
   if (const auto effort = maybe_text(body, "reasoning_effort")) read_effort(*effort, wish);
   out.wants_logprobs = maybe_bool(body, "logprobs").value_or(false);
-  if (out.wants_logprobs) wish.logprobs_top = maybe_integer(body, "top_logprobs").value_or(0);
+  const int64_t top = maybe_integer(body, "top_logprobs").value_or(0);
+  if (out.wants_logprobs) wish.logprobs_top = top;
+  if (top > 0 && !out.wants_logprobs) {
+    return std::unexpected(bad_request("top_logprobs wants logprobs to be true", "top_logprobs"));
+  }
   auto form = read_response_format(member(body, "response_format"));
   if (!form) return std::unexpected(form.error());
   wish.form = *std::move(form);
@@ -110,15 +114,15 @@ class ChatSink final : public AnswerSink {
   }
 
   void on_token(int64_t index, const TokenEvent& event) override {
-    if (!wants_logprobs_ || !streams_ || event.logprob == nullptr || event.ends_turn) return;
+    if (!wants_logprobs_) return;
     const std::lock_guard lock(mutex_);
-    parts_[static_cast<size_t>(index)].logprobs.push_back(
-        openai_token_logprobs(*engine_, *event.logprob, *event.top));
+    parts_[static_cast<size_t>(index)].logprobs.take_token(*engine_, event);
   }
 
   void on_piece(int64_t index, const Piece& piece) override {
-    if (!streams_) return;
     const std::lock_guard lock(mutex_);
+    parts_[static_cast<size_t>(index)].logprobs.take_piece(piece.kind);
+    if (!streams_) return parts_[static_cast<size_t>(index)].keep_logprobs();
     Value::Object delta;
     if (piece.kind == PieceKind::kContent) {
       delta.emplace_back("content", std::string(piece.text));
@@ -150,7 +154,10 @@ class ChatSink final : public AnswerSink {
  private:
   struct Part {
     int64_t calls = 0;
-    Value::Array logprobs;  // of tokens whose text has not come out yet
+    ContentLogprobs logprobs;  // of tokens whose text has not come out yet
+    Value::Array kept;         // of the others, where the answer comes as a whole
+
+    void keep_logprobs() { std::ranges::move(logprobs.take(), std::back_inserter(kept)); }
   };
 
   Value frame(const char* object, Value::Array choices) const {
@@ -164,8 +171,8 @@ class ChatSink final : public AnswerSink {
 
   void chunk(size_t index, Value delta, Value finish = Value()) {
     Value logprobs;
-    if (!parts_[index].logprobs.empty()) {
-      logprobs = logprobs_value(std::exchange(parts_[index].logprobs, {}));
+    if (Value::Array entries = parts_[index].logprobs.take(); !entries.empty()) {
+      logprobs = logprobs_value(std::move(entries));
     }
     Value choice(Value::Object{{"index", static_cast<int64_t>(index)},
                                {"delta", std::move(delta)},
@@ -206,7 +213,7 @@ class ChatSink final : public AnswerSink {
     stream_.end();
   }
 
-  Value choice(size_t index) const {
+  Value choice(size_t index) {
     const Answer& answer = **answers_[index];
     Value::Object message = {
         {"role", "assistant"}, {"content", answer.content}, {"refusal", Value()}};
@@ -222,14 +229,8 @@ class ChatSink final : public AnswerSink {
     }
     Value logprobs;
     if (wants_logprobs_) {
-      Value::Array entries;
-      for (size_t i = 0; i < answer.logprobs.size(); ++i) {
-        entries.push_back(openai_token_logprobs(*engine_, answer.logprobs[i], answer.top[i]));
-      }
-      const bool has_end =
-          answer.finish == FinishReason::kEndOfTurn || answer.finish == FinishReason::kToolCalls;
-      if (has_end && !entries.empty()) entries.pop_back();
-      logprobs = logprobs_value(std::move(entries));
+      parts_[index].keep_logprobs();
+      logprobs = logprobs_value(std::move(parts_[index].kept));
     }
     return Value(Value::Object{{"index", static_cast<int64_t>(index)},
                                {"message", Value(std::move(message))},

@@ -1,10 +1,9 @@
-// POST /v1/embeddings: texts as vectors. Ollama's /api/embed asks the same of embed_texts().
+// POST /v1/embeddings: texts as vectors.
 
 #include <fmt/format.h>
 
 #include <cmath>
 #include <cstring>
-#include <mutex>
 
 #include "server/history/base64.h"
 #include "server/openai/openai.h"
@@ -14,32 +13,6 @@ namespace {
 
 constexpr size_t kTextsMax = 2048;
 constexpr size_t kTokensMax = 1 << 20;
-
-// One request's texts on their way; kept alive by the engine's callbacks.
-struct Embedding : std::enable_shared_from_this<Embedding> {
-  Embedding(size_t count, OnEmbedded told) : vectors(count), on_done(std::move(told)) {}
-
-  // On the engine's thread.
-  void take(size_t index, Result<std::vector<float>> vector) {
-    const std::lock_guard lock(mutex);
-    if (!vector && !error) error = engine_error(vector.error());
-    if (vector) vectors[index] = *std::move(vector);
-    if (++done < vectors.size()) return;
-    if (error) {
-      on_done(std::unexpected(*error));
-    } else {
-      on_done(EmbeddedTexts{.model = lease->name, .vectors = std::move(vectors), .tokens = tokens});
-    }
-  }
-
-  Lease lease;
-  std::mutex mutex;
-  std::vector<std::vector<float>> vectors;
-  OnEmbedded on_done;
-  std::optional<ApiError> error;
-  size_t done = 0;
-  int64_t tokens = 0;
-};
 
 // The first numbers of a vector, of length one again.
 void shorten(std::vector<float>& vector, size_t dimensions) {
@@ -99,48 +72,28 @@ void handle(Services& services, const std::shared_ptr<Call>& call) {
   }
   const bool as_base64 = text_member(body, "encoding_format") == "base64";
   const auto dimensions = static_cast<size_t>(maybe_integer(body, "dimensions").value_or(1 << 20));
-  embed_texts(services, text_member(body, "model"), std::move(input),
-              [call, as_base64, dimensions](std::expected<EmbeddedTexts, ApiError> result) {
-                if (!result) return call->fail(result.error());
-                Value::Array data;
-                for (size_t i = 0; i < result->vectors.size(); ++i) {
-                  shorten(result->vectors[i], dimensions);
-                  data.emplace_back(
-                      Value::Object{{"object", "embedding"},
-                                    {"index", static_cast<int64_t>(i)},
-                                    {"embedding", vector_value(result->vectors[i], as_base64)}});
-                }
-                call->respond(Value(Value::Object{
-                    {"object", "list"},
-                    {"data", Value(std::move(data))},
-                    {"model", result->model},
-                    {"usage", Value(Value::Object{{"prompt_tokens", result->tokens},
-                                                  {"total_tokens", result->tokens}})}}));
-              });
+  embed_for(services.chat, call,
+            {.model = text_member(body, "model"), .client = {}, .input = std::move(input)},
+            [call, as_base64, dimensions](std::expected<EmbeddedTexts, ApiError> result) {
+              if (!result) return call->fail(result.error());
+              Value::Array data;
+              for (size_t i = 0; i < result->vectors.size(); ++i) {
+                shorten(result->vectors[i], dimensions);
+                data.emplace_back(
+                    Value::Object{{"object", "embedding"},
+                                  {"index", static_cast<int64_t>(i)},
+                                  {"embedding", vector_value(result->vectors[i], as_base64)}});
+              }
+              call->respond(Value(Value::Object{
+                  {"object", "list"},
+                  {"data", Value(std::move(data))},
+                  {"model", result->model},
+                  {"usage", Value(Value::Object{{"prompt_tokens", result->tokens},
+                                                {"total_tokens", result->tokens}})}}));
+            });
 }
 
 }  // namespace
-
-void embed_texts(Services& services, const std::string& model, std::vector<EmbedInput> input,
-                 OnEmbedded on_done) {
-  const auto embedding = std::make_shared<Embedding>(input.size(), std::move(on_done));
-  services.models.lease(
-      model, [embedding, input = std::move(input)](const std::expected<Lease, ApiError>& lease) {
-        if (!lease) return embedding->on_done(std::unexpected(lease.error()));
-        embedding->lease = *lease;
-        LocalEngine& engine = *(*lease)->engine;
-        std::vector<std::vector<int32_t>> texts;
-        for (const EmbedInput& one : input) {
-          texts.push_back(one.tokens ? *one.tokens : engine.text_prompt(one.text, false));
-          embedding->tokens += std::ssize(texts.back());
-        }
-        for (size_t i = 0; i < texts.size(); ++i) {
-          engine.submit(EmbeddingRequest{
-              .tokens = std::move(texts[i]),
-              .on_done = [embedding, i](auto vector) { embedding->take(i, std::move(vector)); }});
-        }
-      });
-}
 
 Routes openai_embedding_routes(Services& services) {
   const Shape tokens = Shape::array(Shape::integer(0, int64_t{1} << 31), kTokensMax);

@@ -2,6 +2,10 @@
 
 #include <fmt/chrono.h>
 
+#include <chrono>
+#include <filesystem>
+#include <system_error>
+
 #include "server/openai/openai.h"
 
 namespace minke::server {
@@ -12,17 +16,28 @@ std::string utc_time(int64_t unix_s) {
   return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(static_cast<std::time_t>(unix_s)));
 }
 
+// Also of a file that cannot be read as a model.
+int64_t modified_at_s(const ModelStatus& status) {
+  if (status.facts) return status.facts->modified_at_s;
+  std::error_code error;
+  const auto written = std::filesystem::last_write_time(status.path, error);
+  if (error) return 0;
+  return std::chrono::duration_cast<std::chrono::seconds>(
+             std::chrono::file_clock::to_sys(written).time_since_epoch())
+      .count();
+}
+
 Value model_value(const ModelStatus& status) {
   Value::Object out = {
       {"id", status.name},
       {"object", "model"},
-      {"created", status.facts ? status.facts->modified_at_s : int64_t{0}},
+      {"created", modified_at_s(status)},
       {"owned_by", "minke"},
       {"state", model_state_name(status.state)},
       // The words of Anthropic's clients, who ask at the same place.
       {"type", "model"},
       {"display_name", status.name},
-      {"created_at", utc_time(status.facts ? status.facts->modified_at_s : int64_t{0})},
+      {"created_at", utc_time(modified_at_s(status))},
   };
   if (status.facts) {
     const int64_t context =

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <limits>
 #include <span>
 #include <utility>
 
@@ -19,10 +20,9 @@ namespace {
 
 constexpr size_t kPartsMax = 1000;
 constexpr size_t kToolsMax = 256;
-constexpr size_t kStopsMax = 16;
+constexpr size_t kStopsMax = 4;  // as OpenAI's API has it
 constexpr size_t kStopCharactersMax = 1000;
 constexpr int64_t kTokensMax = int64_t{1} << 30;
-constexpr int64_t kSeedMax = int64_t{1} << 53;
 constexpr double kLogprobMin = -9999;  // JSON has no infinity
 
 std::unexpected<ApiError> refused(std::string message, std::string param) {
@@ -84,7 +84,10 @@ std::vector<Member> sampling_members() {
       optional("repeat_penalty", Shape::number(0.1, 10), "Divides the scores of recent tokens"),
       optional("presence_penalty", Shape::number(-2, 2)),
       optional("frequency_penalty", Shape::number(-2, 2)),
-      optional("seed", Shape::integer(-kSeedMax, kSeedMax), "The same seed gives the same answer"),
+      optional(
+          "seed",
+          Shape::integer(std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max()),
+          "The same seed gives the same answer"),
       optional("stop", Shape::one_of({stop_text, Shape::array(stop_text, kStopsMax)}),
                "Ends the answer where one of these would come"),
       optional("logit_bias", Shape::map(), "Added to the scores of tokens, by id"),
@@ -169,6 +172,13 @@ std::expected<std::vector<ChatTurn>, ApiError> read_turns(const Value& messages,
     const std::string here = fmt::format("{}[{}]", path, i);
     ChatTurn turn;
     turn.role = text_member(message, "role");
+    if (turn.role != "assistant" && member(message, "content") == nullptr) {
+      return refused(
+          fmt::format("{0}.content is missing: a message of the role '{1}' has a text or "
+                      "an array of parts",
+                      here, turn.role),
+          here + ".content");
+    }
     auto content = read_content(message.find("content"), here + ".content");
     if (!content) return std::unexpected(content.error());
     turn.content = *std::move(content);
@@ -253,7 +263,8 @@ std::expected<AnswerForm, ApiError> read_response_format(const Value* format, st
     // Chat completions nest it; responses have it beside the type.
     const Value* outer = member(*format, "json_schema");
     const Value* schema = member(outer != nullptr ? *outer : *format, "schema");
-    param += outer != nullptr ? ".json_schema.schema" : ".schema";
+    const bool lacks_outer = schema == nullptr && outer == nullptr && param == "response_format";
+    param += lacks_outer ? ".json_schema" : outer != nullptr ? ".json_schema.schema" : ".schema";
     if (schema == nullptr) return refused(param + " is missing", param);
     form = {.kind = AnswerForm::Kind::kJsonSchema, .text = to_json(*schema)};
   } else if (type == "regex") {
@@ -336,6 +347,27 @@ Value openai_token_logprobs(const LocalEngine& engine, const TokenLogprob& chose
   out.as_object()->emplace_back("top_logprobs", Value(std::move(others)));
   return out;
 }
+
+void ContentLogprobs::take_token(const LocalEngine& engine, const TokenEvent& event) {
+  if (event.logprob == nullptr || event.ends_turn) return;
+  has_thought_ |= event.is_thinking;
+  if (event.is_thinking) return;
+  // The lines between thinking and content are neither's.
+  constexpr std::string_view kSpace = " \t\r\n";
+  const bool is_between =
+      has_thought_ && !has_content_ &&
+      engine.detokenize({event.token}).find_first_not_of(kSpace) == std::string::npos;
+  if (!is_between) pending_.push_back(openai_token_logprobs(engine, *event.logprob, *event.top));
+}
+
+void ContentLogprobs::take_piece(PieceKind kind) {
+  has_thought_ |= kind == PieceKind::kReasoning;
+  has_content_ |= kind == PieceKind::kContent;
+  // What has led to thinking or to a call was its opening tag, or the call itself.
+  if (kind != PieceKind::kContent) pending_.clear();
+}
+
+Value::Array ContentLogprobs::take() { return std::exchange(pending_, {}); }
 
 Value openai_timings(const Usage& usage) {
   const auto per_second = [](int64_t tokens, double seconds) {

@@ -29,20 +29,6 @@ Routes openai_response_routes(Services& services);
 Routes openai_model_routes(Services& services);
 Routes openai_embedding_routes(Services& services);
 
-struct EmbedInput {
-  std::string text = {};
-  std::optional<std::vector<int32_t>> tokens = {};  // instead of the text
-};
-struct EmbeddedTexts {
-  std::string model;
-  std::vector<std::vector<float>> vectors;  // of length one, one a text
-  int64_t tokens = 0;                       // of all texts
-};
-using OnEmbedded = std::function<void(std::expected<EmbeddedTexts, ApiError>)>;
-// `on_done` comes once, on any thread; it must not block.
-void embed_texts(Services& services, const std::string& model, std::vector<EmbedInput> input,
-                 OnEmbedded on_done);
-
 // Parts of requests, for chat completions, responses and others that borrow them.
 
 // The members that choose how tokens are sampled.
@@ -73,6 +59,19 @@ void add_answer(Usage& total, const Usage& one);
 // A token with its logprob and those of others as OpenAI writes them.
 Value openai_token_logprobs(const LocalEngine& engine, const TokenLogprob& chosen,
                             const std::vector<TokenLogprob>& top);
+// The logprobs of an answer's content, without those of thinking and of calls: tokens come before
+// the pieces that they complete.
+class ContentLogprobs {
+ public:
+  void take_token(const LocalEngine& engine, const TokenEvent& event);
+  void take_piece(PieceKind kind);
+  // Of the content since the last time.
+  Value::Array take();
+
+ private:
+  Value::Array pending_;
+  bool has_thought_ = false, has_content_ = false;
+};
 // The text of a token that may be a part of a character, which no JSON holds: "bytes:\xe2\x80".
 std::string token_text(const LocalEngine& engine, int32_t token);
 Value openai_timings(const Usage& usage);

@@ -80,11 +80,11 @@ class ResponseSink final : public AnswerSink {
   }
 
   void on_token(int64_t, const TokenEvent& event) override {
-    if (!asked_.wants_logprobs || event.logprob == nullptr || event.ends_turn) return;
-    pending_logprobs_.push_back(openai_token_logprobs(*engine_, *event.logprob, *event.top));
+    if (asked_.wants_logprobs) logprobs_.take_token(*engine_, event);
   }
 
   void on_piece(int64_t, const Piece& piece) override {
+    logprobs_.take_piece(piece.kind);
     if (piece.kind == PieceKind::kToolCall) {
       close_item("completed");
       add_call(*piece.call);
@@ -212,7 +212,6 @@ class ResponseSink final : public AnswerSink {
   }
 
   void add_text(std::string text) {
-    Value::Array logprobs = std::exchange(pending_logprobs_, {});
     item_->text += text;
     if (item_->kind == PieceKind::kReasoning) {
       emit_part(
@@ -220,6 +219,7 @@ class ResponseSink final : public AnswerSink {
           {{"delta", std::move(text)}});
       return;
     }
+    Value::Array logprobs = logprobs_.take();
     item_->logprobs.insert(item_->logprobs.end(), logprobs.begin(), logprobs.end());
     emit_part("response.output_text.delta",
               {{"delta", std::move(text)}, {"logprobs", Value(std::move(logprobs))}});
@@ -251,7 +251,6 @@ class ResponseSink final : public AnswerSink {
   }
 
   void add_call(const ToolCall& call) {
-    pending_logprobs_.clear();
     const bool is_custom = asked_.custom_tools.contains(call.name);
     const char* field = is_custom ? "input" : "arguments";
     const std::string text = is_custom ? custom_input(call.arguments) : call.arguments;
@@ -323,7 +322,7 @@ class ResponseSink final : public AnswerSink {
   int64_t sequence_ = 0;
   Value::Array output_;  // items that are finished
   std::optional<Item> item_;
-  Value::Array pending_logprobs_;  // of tokens whose text has not come out yet
+  ContentLogprobs logprobs_;  // of tokens whose text has not come out yet
 };
 
 }  // namespace

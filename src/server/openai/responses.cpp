@@ -56,6 +56,25 @@ Route create_route(Services& services, const Table& table) {
           }};
 }
 
+// What was said without an id has one here, the same each time.
+Value input_items(const Call& call, const ResponseTable::Kept& kept) {
+  Value::Array items = kept.input;
+  for (size_t i = 0; i < items.size(); ++i) {
+    Value::Object& members = *items[i].as_object();
+    if (member(items[i], "type") == nullptr) members.insert(members.begin(), {"type", "message"});
+    if (member(items[i], "id") != nullptr) continue;
+    std::erase_if(members, [](const auto& one) { return one.first == "id"; });
+    members.insert(members.begin(), {"id", fmt::format("item_{}_{}", call.path.front(), i)});
+  }
+  const Value first = items.empty() ? Value() : *items.front().find("id");
+  const Value last = items.empty() ? Value() : *items.back().find("id");
+  return Value(Value::Object{{"object", "list"},
+                             {"data", Value(std::move(items))},
+                             {"first_id", first},
+                             {"last_id", last},
+                             {"has_more", false}});
+}
+
 bool is_under_way(const ResponseTable::Kept& kept) {
   return text_member(kept.response, "status") == "in_progress";
 }
@@ -159,10 +178,7 @@ Routes openai_response_routes(Services& services) {
                    none},
        .handle =
            [table](const std::shared_ptr<Call>& call) {
-             const auto kept = find(*table, *call);
-             if (!kept) return;
-             call->respond(Value(Value::Object{
-                 {"object", "list"}, {"data", Value(kept->input)}, {"has_more", false}}));
+             if (const auto kept = find(*table, *call)) call->respond(input_items(*call, *kept));
            }},
       cancel_route(table),
   };

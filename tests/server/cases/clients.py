@@ -3,7 +3,8 @@
 import json
 
 import harness
-from harness import CALL_TEXT, CITY, TWO_CALLS_TEXT, contains, equal, forced, wait_until_idle
+from harness import (BARE_CALL_TEXT, CALL_TEXT, CITY, TWO_CALLS_TEXT, contains, equal, forced,
+                     wait_until_idle)
 
 PATH = "/v1/chat/completions"
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": CITY}},
@@ -41,6 +42,53 @@ def test_arguments_are_json_as_text_never_an_object(server):
     message = server.good(PATH, saying(CALL_TEXT, tools=TOOLS))["choices"][0]["message"]
     arguments = message["tool_calls"][0]["function"]["arguments"]
     assert isinstance(arguments, str) and json.loads(arguments) == {"city": "Paris"}
+
+
+def test_calls_without_markers_are_calls_too(server):
+    body = saying(BARE_CALL_TEXT, tools=TOOLS)
+    choice = server.good(PATH, body)["choices"][0]
+    equal((choice["finish_reason"], choice["message"]["content"]), ("tool_calls", None))
+    call = choice["message"]["tool_calls"][0]["function"]
+    equal((call["name"], json.loads(call["arguments"])), ("weather", {"city": "Paris"}))
+    deltas = [choice["delta"] for chunk in chunks(server, body) for choice in chunk["choices"]]
+    equal("".join(delta.get("content") or "" for delta in deltas), "")
+    equal([call["function"]["name"] for delta in deltas for call in delta.get("tool_calls", [])],
+          ["weather"])
+    message = server.good("/api/chat", {
+        "model": "tiny-qwen2", "messages": body["messages"], "tools": TOOLS, "stream": False,
+        "think": False, "format": forced(BARE_CALL_TEXT)})["message"]
+    equal(message["tool_calls"][0]["function"]["arguments"], {"city": "Paris"})
+
+
+def test_what_only_looks_like_a_call_is_text(server):
+    other = BARE_CALL_TEXT.replace("weather", "climate")
+    for text, more in ((other, {"tools": TOOLS}), (BARE_CALL_TEXT + " So.", {"tools": TOOLS}),
+                       (BARE_CALL_TEXT, {}),
+                       (BARE_CALL_TEXT, {"tools": TOOLS, "tool_choice": "none"})):
+        choice = server.good(PATH, saying(text, **more))["choices"][0]
+        equal((choice["finish_reason"], choice["message"]["content"]), ("stop", text))
+        assert "tool_calls" not in choice["message"]
+    schema = {"type": "object", "properties": {
+        "name": {"const": "time"}, "arguments": {"type": "object", "additionalProperties": False}},
+        "required": ["name", "arguments"], "additionalProperties": False}
+    wished = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    message = server.good(PATH, saying("", tools=TOOLS, response_format=wished))["choices"][0]
+    equal(json.loads(message["message"]["content"]), {"name": "time", "arguments": {}})
+
+
+def test_logprobs_are_of_the_content(server):
+    body = saying("Yes, it rains.", logprobs=True, top_logprobs=1, seed=3)
+    whole = server.good(PATH, body)["choices"][0]
+    assert whole["message"]["reasoning_content"]
+    tokens = [entry["token"] for entry in whole["logprobs"]["content"]]
+    equal("".join(tokens), "Yes, it rains.")
+    streamed = []
+    for chunk in chunks(server, body):
+        for choice in chunk["choices"]:
+            if choice["logprobs"]:
+                assert choice["delta"].get("content"), choice
+                streamed += choice["logprobs"]["content"]
+    equal([entry["token"] for entry in streamed], tokens)
 
 
 def test_a_finish_reason_always_comes(server):
@@ -117,6 +165,46 @@ def test_numbers_that_would_turn_negative_are_refused(server):
             answer = server.post(path, rest | {name: value})
             equal(answer.status, 400, f"{path} {name}={value}")
             contains(answer.body.decode(), name)
+
+
+def test_wrong_values_are_named_as_openai_names_them(server):
+    schema = {"type": "json_schema"}
+    user = {"role": "user", "content": "x"}
+    for body, param, part in (
+            ({"max_tokens": 0}, "max_tokens", "in [1, "),
+            ({"max_completion_tokens": 0}, "max_completion_tokens", "in [1, "),
+            ({"messages": [{"role": "user"}]}, "messages[0].content", "is missing"),
+            ({"messages": [user, {"role": "system", "content": None}]}, "messages[1].content",
+             "is missing"),
+            ({"top_logprobs": 2}, "top_logprobs", "logprobs"),
+            ({"stop": ["a", "b", "c", "d", "e"]}, "stop", "at most 4"),
+            ({"stop": "x" * 10_000}, "stop", "10000 characters"),
+            ({"stop": ""}, "stop", "must not be empty"),
+            ({"logit_bias": {"999999999": 1}}, "logit_bias", "vocabulary"),
+            ({"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "no"}}},
+             "tool_choice", "'no'"),
+            ({"tool_choice": "required"}, "tool_choice", "no tools"),
+            ({"response_format": schema}, "response_format.json_schema", "is missing"),
+            ({"response_format": schema | {"json_schema": {"name": "x"}}},
+             "response_format.json_schema.schema", "is missing")):
+        answer = server.post(PATH, {"messages": [user]} | body)
+        error = answer.json()["error"]
+        equal((answer.status, error["param"]), (400, param), error["message"])
+        contains(error["message"], part)
+    error = server.post("/v1/completions", {"prompt": [999_999_999]}).json()["error"]
+    equal(error["param"], "prompt")
+
+
+def test_every_seed_is_taken(server):
+    for seed in (0, -1, 2 ** 63 - 1, -2 ** 63):
+        server.good(PATH, saying("Yes", seed=seed))
+
+
+def test_an_assistant_may_have_said_nothing(server):
+    call = {"id": "c1", "type": "function", "function": {"name": "time", "arguments": "{}"}}
+    server.good(PATH, saying("Yes", tools=TOOLS, messages=[
+        {"role": "user", "content": "Hi"}, {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "noon"}]))
 
 
 def test_models_tell_their_context_and_abilities(server):

@@ -210,7 +210,11 @@ def test_a_response_is_kept_until_it_is_deleted_unless_store_is_false(server):
     equal(server.get(f"{PATH}/{kept['id']}").json(), kept)
     equal(kept["metadata"], {"a": "b"})
     items = server.get(f"{PATH}/{kept['id']}/input_items").json()
-    equal(items["data"], [{"type": "message", "role": "user", "content": "Hi"}])
+    first = items["data"][0]
+    assert first["id"], items
+    equal(items, {"object": "list", "has_more": False, "first_id": first["id"],
+                  "last_id": first["id"],
+                  "data": [first | {"type": "message", "role": "user", "content": "Hi"}]})
     equal(server.ask("DELETE", f"{PATH}/{kept['id']}").json(),
           {"id": kept["id"], "object": "response", "deleted": True})
     for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/input_items"), ("POST", "/cancel")):
@@ -251,6 +255,7 @@ def test_logprobs_where_they_are_included(server):
     logprobs = final["output"][-1]["content"][0]["logprobs"]
     assert logprobs and len(logprobs[0]["top_logprobs"]) == 2, logprobs
     assert "bytes" in logprobs[0] and logprobs[0]["logprob"] <= 0
+    equal("".join(entry["token"] for entry in logprobs), "Yes", "thinking has none")
 
 
 def test_what_is_refused_says_which_member_and_why(server):

@@ -91,6 +91,45 @@ def test_integers_do_not_turn_negative(server):
         equal(error["type"], "invalid_request_error")
 
 
+def test_what_is_no_request_does_not_spoil_the_metrics(server):
+    for text in ("NONSENSE\r\n\r\n",
+                 "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n"):
+        answer = raw(server, text)
+        contains(answer, "HTTP/1.1 400")
+        contains(answer, "X-Request-Id: ")
+    text = server.get("/metrics").body.decode()
+    spent = text.split('minke_http_request_seconds_sum{route="none"} ')[1].split()[0]
+    assert float(spent) < 60, spent
+
+
+def test_any_stated_length_is_answered(server):
+    for length in (33554433, 5 * 10 ** 10, 10 ** 12, 2 ** 63 - 1):
+        answer = raw(server, "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\n"
+                             f"Content-Length: {length}\r\n\r\n{{}}")
+        contains(answer, "HTTP/1.1 413")
+        contains(answer, '"type":"request_too_large"')
+
+
+def test_a_request_has_one_host(server):
+    contains(raw(server, "GET /health HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n"
+                         "Connection: close\r\n\r\n"), "HTTP/1.1 400")
+
+
+def test_the_app_s_files_are_one_route_of_the_metrics(server):
+    server.get("/")
+    text = server.get("/metrics").body.decode()
+    contains(text, 'minke_http_requests_total{route="files",status="200"}')
+    assert 'route="/"' not in text and 'route="/assets' not in text
+
+
+def test_models_are_refused_in_the_shape_of_whose_client_asks(server):
+    missing = server.get("/v1/models/none-such")
+    equal((missing.status, missing.json()["error"]["code"]), (404, "model_not_found"))
+    other = server.get("/v1/models/none-such", headers={"anthropic-version": "2023-06-01"})
+    equal((other.status, other.json()["type"], other.json()["error"]["type"]),
+          (404, "error", "not_found_error"))
+
+
 def test_deep_and_malformed_bodies_are_refused(server):
     for body in ("[" * 10_000, '{"a":' * 5000, "{", "\xff", '{"messages": [{"role": "user"'):
         equal(server.post("/v1/chat/completions", body.encode("latin-1")).status, 400, body[:10])

@@ -1,0 +1,77 @@
+"""Embeddings take their turn as answers do, are counted, and end when nobody wants them."""
+
+import http.client
+import json
+import time
+
+from harness import contains, equal, wait_until_idle
+
+PATH = "/v1/embeddings"
+MANY = {"input": ["a b c d " * 220] * 2048}  # some seconds of work
+
+
+def make_server(room):
+    return room.server(models=[room.tiny()], options=["--parallel", "1", "--queue", "1"])
+
+
+def begin(server, path=PATH, body=None):
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection.request("POST", path, json.dumps(body or MANY), {"Content-Type": "application/json"})
+    return connection
+
+
+def wait_for(server, running, waiting):
+    began = time.monotonic()
+    while True:
+        health = server.get("/health").json()
+        if (health["requests_running"], health["requests_waiting"]) == (running, waiting):
+            return
+        assert time.monotonic() - began < 20, health
+        time.sleep(0.01)
+
+
+def test_one_request_s_texts_come_in_their_order(server):
+    texts = [f"text {i}" for i in range(20)]
+    many = server.good(PATH, {"input": texts})
+    equal([entry["index"] for entry in many["data"]], list(range(20)))
+    for i in (0, 7, 19):
+        one = server.good(PATH, {"input": texts[i]})["data"][0]["embedding"]
+        equal(one, many["data"][i]["embedding"])
+
+
+def test_they_wait_for_their_turn_and_are_refused_when_too_many_do(server):
+    first = begin(server)
+    wait_for(server, 1, 0)
+    second = begin(server, "/api/embed", {"model": "tiny-qwen2", "input": "one text"})
+    wait_for(server, 1, 1)
+    third = server.post(PATH, {"input": "one text"})
+    equal((third.status, third.json()["error"]["code"]), (429, "queue_full"))
+    assert int(third.headers["retry-after"]) >= 1
+    equal(server.post("/v1/chat/completions", {
+        "messages": [{"role": "user", "content": "x"}], "max_tokens": 1}).status, 429)
+    first.close()
+    equal(second.getresponse().status, 200, "its turn has come")
+    second.close()
+    wait_until_idle(server)
+
+
+def test_a_client_that_goes_ends_what_it_asked_for(server):
+    before = server.get("/metrics").body.decode()
+    contains(before, "minke_answers_total")
+    running = begin(server)
+    wait_for(server, 1, 0)
+    waiting = begin(server)
+    wait_for(server, 1, 1)
+    waiting.close()
+    wait_for(server, 1, 0)
+    running.close()
+    began = time.monotonic()
+    wait_until_idle(server)
+    assert time.monotonic() - began < 1, "a step has to be enough"
+    server.good(PATH, {"input": "one text"})
+
+
+def test_a_wrong_text_is_named(server):
+    for wrong in (["a", "word " * 3000], [[999_999_999]]):
+        answer = server.post(PATH, {"input": wrong})
+        equal((answer.status, answer.json()["error"]["param"]), (400, "input"))
