@@ -230,13 +230,14 @@ def memory(arguments):
 
         async def one(i):
             async with gate:
-                # The same few prompts again: what the cache may keep, it has.
-                request = chat_request(f"Say {i % 16}.", 1, stream=False)
+                # The same few prompts and answers again: what the cache may keep, it has.
+                request = chat_request(f"Say {i % 16}.", 1, stream=False, temperature=0)
                 return (await answer(server.port, request))[0]
         return await asyncio.gather(*(one(i) for i in range(count)))
 
     with Server(arguments.minke, arguments.model) as server:
-        asyncio.run(run(server, max(500, rounds // 5)))
+        # Until each of the sixteen at a time has had its pages and its memory.
+        asyncio.run(run(server, max(500, rounds // 2)))
         before = server.resident_kib()
         begin = time.perf_counter()
         statuses = asyncio.run(run(server, rounds))
