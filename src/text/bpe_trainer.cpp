@@ -220,7 +220,7 @@ TokenizerSpec BpeTrainer::train() const {
     if (!pair) break;
     const std::string& left = spec.tokens[static_cast<size_t>(pair->left)];
     const std::string& right = spec.tokens[static_cast<size_t>(pair->right)];
-    spec.merges.push_back(left + " " + right);
+    spec.merges.push_back(fmt::format("{} {}", left, right));
     merging.merge(*pair, add_token(left + right));
   }
   spec.types.assign(spec.tokens.size(), static_cast<int32_t>(TokenType::kNormal));

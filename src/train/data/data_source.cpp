@@ -126,8 +126,7 @@ Result<Example> DataSource::next() {
   std::optional<Result<Example>>& slot = impl_->slots[impl_->next_to_take % impl_->slots.size()];
   impl_->example_is_made.wait(lock, [&] { return slot.has_value(); });
   if (!*slot) return std::unexpected(slot->error());
-  Result<Example> example = *std::move(slot);
-  slot.reset();
+  Result<Example> example = *std::exchange(slot, std::nullopt);
   ++impl_->next_to_take;
   impl_->slot_is_free.notify_one();
   return example;
