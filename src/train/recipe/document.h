@@ -14,9 +14,11 @@
 
 namespace minke::recipe {
 
+struct Member;
+
 struct Node {
   using List = std::vector<Node>;
-  using Table = std::vector<std::pair<std::string, Node>>;  // in the file's order
+  using Table = std::vector<Member>;  // in the file's order
   // In the order of kind_of(): nothing that a recipe may have (a date), flag, integer, ...
   std::variant<std::monostate, bool, int64_t, double, std::string, List, Table> value;
   int64_t line = 0;
@@ -26,6 +28,11 @@ struct Node {
   Table* as_table() { return std::get_if<Table>(&value); }
   const List* as_list() const { return std::get_if<List>(&value); }
   const Node* find(std::string_view key) const;
+};
+
+struct Member {
+  std::string key;
+  Node node;
 };
 
 // "the text \"abc\"", "the number 3", as they stand in messages.

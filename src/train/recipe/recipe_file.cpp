@@ -17,8 +17,8 @@ const Node* Node::find(std::string_view key) const {
   const Table* table = as_table();
   if (table == nullptr) return nullptr;
   const auto found =
-      std::ranges::find_if(*table, [&](const auto& entry) { return entry.first == key; });
-  return found == table->end() ? nullptr : &found->second;
+      std::ranges::find_if(*table, [&](const auto& entry) { return entry.key == key; });
+  return found == table->end() ? nullptr : &found->node;
 }
 
 std::string Document::where(const Node& node) const {
@@ -52,7 +52,7 @@ Result<Node*> step_into(Node& node, std::string_view part, const std::string& te
     if (key == part) return &child;
   }
   Node made = {.value = Node::Table{}, .override_text = text};
-  return &table->emplace_back(std::string(part), std::move(made)).second;
+  return &table->emplace_back(std::string(part), std::move(made)).node;
 }
 
 }  // namespace

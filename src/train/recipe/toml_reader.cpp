@@ -23,7 +23,7 @@ Node::Table table_from(const toml::table& source) {
     table.emplace_back(std::string(key.str()), std::move(node));
   }
   // The parser keeps keys by their spelling; people know them by their place.
-  std::ranges::stable_sort(table, {}, [](const auto& entry) { return entry.second.line; });
+  std::ranges::stable_sort(table, {}, [](const auto& entry) { return entry.node.line; });
   return table;
 }
 
@@ -104,9 +104,9 @@ void write_value(const Node& node, std::string& out) {
     out += "{ ";
     for (size_t i = 0; i < table->size(); ++i) {
       if (i > 0) out += ", ";
-      write_key((*table)[i].first, out);
+      write_key((*table)[i].key, out);
       out += " = ";
-      write_value((*table)[i].second, out);
+      write_value((*table)[i].node, out);
     }
     out += " }";
   } else {
