@@ -25,6 +25,7 @@ class Budgets:
         self.log = []
 
     def start(self, memory, *options):
+        self.close()
         self.server = self.room.server(models=[self.room.tiny(name) for name in NAMES],
                                        memory=memory, options=list(options))
         return self.server
@@ -36,7 +37,8 @@ class Budgets:
 
     def close(self):
         # What a failed test has left behind.
-        return self.server.close() if self.server else 0
+        left, self.server = self.server, None
+        return left.close() if left else 0
 
 
 def ask(server, model, tokens=3, **more):
@@ -93,7 +95,7 @@ def test_who_has_waited_long_enough_is_told_who_holds_the_memory(budgets):
     holder.request("POST", "/v1/embeddings", json.dumps({
         "model": NAMES[0], "input": ["a b c d " * 220] * 2048}),
         {"Content-Type": "application/json"})
-    while not server.running():
+    while not server.get("/health").json()["requests_running"]:
         time.sleep(0.01)
     began = time.monotonic()
     other = ask(server, NAMES[1])
