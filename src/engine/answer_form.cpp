@@ -35,7 +35,8 @@ Result<Grammar> arguments_grammar(const Value& parameters) {
   return grammar ? std::move(grammar) : json_object_grammar();
 }
 
-// One call, or some, of tools as tool_call_form() writes them down.
+// One call, or some, of tools as tool_call_form() writes them down. Where there is but one tool to
+// choose, it is called once: who names a tool waits for that call.
 Result<Grammar> tool_call_grammar(const std::string& text) {
   MINKE_ASSIGN(const Value form, parse_json(text));
   const auto format = static_cast<ToolFormat>(*form.find("format")->as_int());
@@ -61,14 +62,14 @@ Result<Grammar> tool_call_grammar(const std::string& text) {
       call(fmt::format("{}{}{}", markers[0], name, markers[4]), markers[1]);
     }
   }
-  constexpr int kCallsMax = 16;
+  const int calls_max = calls.size() == 1 ? 1 : 16;
   const Grammar::Expr one = grammar.choice(calls);
   if (format == ToolFormat::kHermes) {
     const Grammar::Expr more = grammar.sequence({grammar.literal("\n"), one});
-    grammar.define(content, grammar.sequence({one, grammar.repeat(more, 0, kCallsMax - 1)}));
+    grammar.define(content, grammar.sequence({one, grammar.repeat(more, 0, calls_max - 1)}));
   } else {
     grammar.define(content,
-                   grammar.sequence({grammar.literal(markers[2]), grammar.repeat(one, 1, kCallsMax),
+                   grammar.sequence({grammar.literal(markers[2]), grammar.repeat(one, 1, calls_max),
                                      grammar.literal(markers[3])}));
   }
   return grammar;

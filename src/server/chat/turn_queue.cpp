@@ -10,12 +10,17 @@ bool TurnQueue::enter(std::vector<Entry> entries, std::vector<Ticket>& tickets) 
   std::vector<std::function<void()>> calls;
   {
     const std::lock_guard lock(mutex_);
-    int64_t tokens = 0;
-    for (const Entry& entry : entries) tokens += entry.tokens;
+    // The first of them run at once, as many as there is room for; only the others have to wait.
     const int64_t count = std::ssize(entries);
-    const bool must_wait = std::ssize(running_) + waiting_ + count > limits_.running_max;
-    if (must_wait && (waiting_ + count > limits_.waiting_max ||
-                      waiting_tokens_ + tokens > limits_.waiting_tokens_max)) {
+    const int64_t room =
+        std::max<int64_t>(0, limits_.running_max - std::ssize(running_) - waiting_);
+    const int64_t late = std::max<int64_t>(0, count - room);
+    int64_t tokens = 0;
+    for (int64_t i = count - late; i < count; ++i) {
+      tokens += entries[static_cast<size_t>(i)].tokens;
+    }
+    if (late > 0 && (waiting_ + late > limits_.waiting_max ||
+                     waiting_tokens_ + tokens > limits_.waiting_tokens_max)) {
       return false;
     }
     tickets.clear();

@@ -1,6 +1,7 @@
 // Conversations from a file: minke's own, ChatGPT's (conversations.json), Open WebUI's or those of
-// llama.cpp's page, told apart by their shape. The file is hostile: bytes, nesting, counts and trees are bounded, and what
-// cannot be taken is left out with a reason, a conversation whole or not at all.
+// llama.cpp's page, told apart by their shape. The file is hostile: bytes, nesting, counts and
+// trees are bounded, and what cannot be taken is left out with a reason, a conversation whole or
+// not at all.
 //
 // An import goes in steps, so that a server's worker does other things in between. Each step is one
 // transaction. When one fails (a full disk), what earlier ones brought stays; the same file again
