@@ -27,8 +27,9 @@ std::optional<ImportFormat> format_of(const std::vector<JsonSlice>& members) {
       {"chat", ImportFormat::kOpenWebUi},
       {"history", ImportFormat::kOpenWebUi}};
   for (const auto& [mark, format] : kMarks) {
-    const auto is_it = [&](const JsonSlice& member) { return member.key == mark; };
-    if (std::ranges::any_of(members, is_it)) return format;
+    for (const JsonSlice& member : members) {
+      if (member.key == mark) return format;
+    }
   }
   return std::nullopt;
 }
