@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/random.h"
+#include "train/data/shuffle.h"
 
 namespace minke {
 namespace {
@@ -33,23 +34,7 @@ uint64_t mixed(uint64_t seed, uint64_t a, uint64_t b) {
 
 uint64_t shuffled(uint64_t size, uint64_t seed, uint64_t index) {
   if (size == Task::kEndless) return index;
-  const uint64_t epoch = index / size;
-  // A Feistel network over the next power of four, walked until it lands inside (cycle walking).
-  unsigned half = 1;
-  while ((uint64_t{1} << (2 * half)) < size) ++half;
-  const uint64_t mask = (uint64_t{1} << half) - 1;
-  uint64_t value = index % size;
-  do {
-    uint64_t left = value >> half;
-    uint64_t right = value & mask;
-    for (uint64_t round = 0; round < 4; ++round) {
-      const uint64_t next =
-          left ^ (philox(seed, kOrderStream + epoch, right * 4 + round)[0] & mask);
-      left = std::exchange(right, next);
-    }
-    value = (left << half) | right;
-  } while (value >= size);
-  return value;
+  return Shuffle(seed, index / size, size).at(index % size);
 }
 
 struct Grpo::Answer {
@@ -312,16 +297,14 @@ Result<TokenLoss> Grpo::loss_of(std::span<Answer* const> answers, const TrainBat
   CHECK_EQ(rows.size(), batch.targets.size());
   std::vector<double> means;  // each row's answer's mean δ, where one ratio is for all of it
   if (options_.policy.ratio_by_answer) {
-    MINKE_ASSIGN(const TokenLoss now,
-                 token_loss(
-                     trainer_.context(), logits, batch.targets,
-                     [](int64_t, double) { return 0.0F; }, options_.temperature));
+    MINKE_ASSIGN(const std::vector<double> now,
+                 token_logprobs(trainer_.context(), logits, batch.targets, options_.temperature));
     means.resize(rows.size());
     for (size_t row = 0; row < rows.size();) {
       const size_t count = rows[row].first->rollout.logprobs.size();
       double sum = 0.0;
       for (size_t i = 0; i < count; ++i) {
-        sum += now.logprobs[row + i] - rows[row].first->rollout.logprobs[i];
+        sum += now[row + i] - rows[row].first->rollout.logprobs[i];
       }
       std::fill_n(means.begin() + static_cast<std::ptrdiff_t>(row), count,
                   sum / static_cast<double>(count));

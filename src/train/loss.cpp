@@ -2,11 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cmath>
 #include <limits>
 #include <mutex>
-#include <optional>
 
 #include "engine/sampler.h"
 #include "kernels/logits.h"
@@ -27,6 +25,10 @@ void weigh(std::span<const float> in, float largest, float inverse_temperature, 
   std::copy(in.begin() + static_cast<std::ptrdiff_t>(whole), in.end(), padded.begin());
   kernels.weigh(padded.data(), 1, largest, inverse_temperature, weights.data());
   std::copy_n(weights.begin(), in.size() - whole, out + whole);
+}
+
+std::span<const float> values_of(const Tensor& logits, int64_t row) {
+  return {logits.row(row), static_cast<size_t>(logits.dim())};
 }
 
 // One row: its gradient for a weight of 1 that is yet to be known, and the entropy.
@@ -54,43 +56,68 @@ struct Row {
   }
 };
 
+// log Σ exp(logit / T) of each row with a target.
+Result<std::vector<double>> log_sum_exps(const BackwardContext& context, const Tensor& logits,
+                                         std::span<const int32_t> targets, double temperature) {
+  CHECK_EQ(std::ssize(targets), logits.rows());
+  CHECK_GT(temperature, 0.0);
+  std::vector<double> sums(targets.size(), 0.0);
+  std::mutex mutex;
+  Status status;
+  context.pool.parallel_for(logits.rows(), 8, [&](int64_t begin, int64_t end) {
+    Sampler sampler;
+    for (int64_t row = begin; row < end; ++row) {
+      const auto index = static_cast<size_t>(row);
+      if (targets[index] == kIgnoreTarget) continue;
+      CHECK_GE(targets[index], 0);
+      CHECK_LT(targets[index], logits.dim());
+      const auto sum = sampler.log_sum_exp(values_of(logits, row), temperature);
+      if (!sum) {
+        const std::lock_guard lock(mutex);
+        status = std::unexpected(sum.error());
+        return;
+      }
+      sums[index] = *sum;
+    }
+  });
+  MINKE_TRY(status);
+  return sums;
+}
+
 }  // namespace
+
+Result<std::vector<double>> token_logprobs(const BackwardContext& context, const Tensor& logits,
+                                           std::span<const int32_t> targets, double temperature) {
+  MINKE_ASSIGN(std::vector<double> logprobs, log_sum_exps(context, logits, targets, temperature));
+  for (size_t row = 0; row < targets.size(); ++row) {
+    if (targets[row] == kIgnoreTarget) continue;
+    logprobs[row] = Sampler::logprob(values_of(logits, static_cast<int64_t>(row)), logprobs[row],
+                                     targets[row], temperature);
+  }
+  return logprobs;
+}
 
 Result<TokenLoss> token_loss(const BackwardContext& context, const Tensor& logits,
                              std::span<const int32_t> targets, const RowWeight& weight,
                              double temperature) {
-  const int64_t rows = logits.rows();
   const int64_t vocabulary = logits.dim();
-  CHECK_EQ(static_cast<int64_t>(targets.size()), rows);
-  CHECK_GT(temperature, 0.0);
+  MINKE_ASSIGN(const std::vector<double> sums, log_sum_exps(context, logits, targets, temperature));
   TokenLoss result;
   result.logprobs.assign(targets.size(), 0.0);
   result.dlogits = context.empty(logits.shape());
   std::vector<double> losses(targets.size(), 0.0);
   std::vector<double> entropies(targets.size(), 0.0);
-  std::mutex mutex;
-  std::optional<Error> fault;
-  context.pool.parallel_for(rows, 8, [&](int64_t begin, int64_t end) {
-    Sampler sampler;
+  context.pool.parallel_for(logits.rows(), 8, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const auto index = static_cast<size_t>(row);
-      float* dlogits = result.dlogits.f32() + row * vocabulary;
+      float* dlogits = result.dlogits.row(row);
       const int32_t target = targets[index];
       if (target == kIgnoreTarget) {
         std::fill(dlogits, dlogits + vocabulary, 0.0F);
         continue;
       }
-      CHECK_GE(target, 0);
-      CHECK_LT(target, vocabulary);
-      Row one = {.logits = {logits.f32() + row * vocabulary, static_cast<size_t>(vocabulary)},
-                 .temperature = temperature};
-      const auto log_sum_exp = sampler.log_sum_exp(one.logits, temperature);
-      if (!log_sum_exp) {
-        const std::lock_guard lock(mutex);
-        fault = log_sum_exp.error();
-        return;
-      }
-      one.log_sum_exp = *log_sum_exp;
+      const Row one = {
+          .logits = values_of(logits, row), .log_sum_exp = sums[index], .temperature = temperature};
       const double logprob = Sampler::logprob(one.logits, one.log_sum_exp, target, temperature);
       const float own = weight(row, logprob);
       result.logprobs[index] = logprob;
@@ -98,7 +125,6 @@ Result<TokenLoss> token_loss(const BackwardContext& context, const Tensor& logit
       entropies[index] = one.gradient(target, own, dlogits);
     }
   });
-  if (fault) return std::unexpected(*std::move(fault));
   const auto counted =
       static_cast<int64_t>(targets.size()) - std::ranges::count(targets, kIgnoreTarget);
   for (size_t row = 0; row < targets.size(); ++row) {

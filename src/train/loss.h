@@ -35,5 +35,8 @@ Result<TokenLoss> token_loss(const BackwardContext& context, const Tensor& logit
 Result<TokenLoss> softmax_cross_entropy(const BackwardContext& context, const Tensor& logits,
                                         std::span<const int32_t> targets,
                                         std::span<const float> weights = {});
+// TokenLoss::logprobs alone.
+Result<std::vector<double>> token_logprobs(const BackwardContext& context, const Tensor& logits,
+                                           std::span<const int32_t> targets, double temperature);
 
 }  // namespace minke

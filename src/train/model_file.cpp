@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "io/gguf_writer.h"
+#include "models/gguf_tokenizer.h"
 #include "models/registry.h"
 #include "models/synth.h"
 #include "quant/format.h"
@@ -13,21 +14,6 @@
 
 namespace minke {
 namespace {
-
-void write_tokenizer(GgufWriter& writer, const TokenizerSpec& spec) {
-  writer.set_text("tokenizer.ggml.model", spec.model);
-  writer.set_text("tokenizer.ggml.pre", spec.pre);
-  writer.set_texts("tokenizer.ggml.tokens", spec.tokens);
-  writer.set_int32s("tokenizer.ggml.token_type", spec.types);
-  writer.set_texts("tokenizer.ggml.merges", spec.merges);
-  const auto set = [&](std::string_view key, std::optional<int32_t> token) {
-    if (token) writer.set_uint32(key, static_cast<uint32_t>(*token));
-  };
-  set("tokenizer.ggml.bos_token_id", spec.bos);
-  set("tokenizer.ggml.eos_token_id", spec.eos);
-  set("tokenizer.ggml.padding_token_id", spec.pad);
-  writer.set_boolean("tokenizer.ggml.add_bos_token", spec.add_bos.value_or(false));
-}
 
 QuantType type_in_file(const Weight& weight, QuantType type) {
   if (weight.shape.rank() == 1) return QuantType::kF32;
@@ -88,8 +74,7 @@ Status write_new_model(const NewModel& made, Ops& ops, const std::string& path) 
   GgufWriter metadata = GgufWriter::without_file();
   const auto describe = [&](GgufWriter& writer) {
     write_shape(writer, made.shape, made.name);
-    write_tokenizer(writer, made.tokenizer);
-    writer.set_text("tokenizer.chat_template", made.chat_template);
+    write_tokenizer_spec(made.tokenizer, made.chat_template, writer);
   };
   describe(metadata);
   for (const auto& [name, shape] : shape_tensors(made.shape)) {

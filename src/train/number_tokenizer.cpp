@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <array>
 #include <cstdint>
 #include <unordered_set>
+#include <utility>
 #include <vector>
+
+#include "text/bpe.h"
 
 namespace minke {
 namespace {
@@ -13,22 +15,6 @@ namespace {
 constexpr int32_t kNormal = static_cast<int32_t>(TokenType::kNormal);
 constexpr int32_t kControl = static_cast<int32_t>(TokenType::kControl);
 constexpr int32_t kUserDefined = static_cast<int32_t>(TokenType::kUserDefined);
-
-std::string utf8(uint32_t code_point) {
-  if (code_point < 0x80) return {static_cast<char>(code_point)};
-  return {static_cast<char>(0xc0 | (code_point >> 6)), static_cast<char>(0x80 | (code_point & 63))};
-}
-
-// As GPT-2's vocabulary writes bytes: printable Latin-1 stands for itself.
-std::array<std::string, 256> byte_characters() {
-  std::array<std::string, 256> characters;
-  uint32_t next = 256;
-  for (uint32_t byte = 0; byte < 256; ++byte) {
-    const bool printable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte != 0xad);
-    characters[byte] = utf8(printable ? byte : next++);
-  }
-  return characters;
-}
 
 class Vocabulary {
  public:
@@ -41,7 +27,6 @@ class Vocabulary {
     add(left + right);
   }
   TokenizerSpec take() { return std::move(spec_); }
-  TokenizerSpec& spec() { return spec_; }
 
  private:
   TokenizerSpec spec_;
@@ -51,9 +36,11 @@ class Vocabulary {
 }  // namespace
 
 TokenizerSpec number_tokenizer(std::span<const std::string> words) {
-  const auto characters = byte_characters();
   Vocabulary vocabulary;
-  for (const std::string& character : characters) vocabulary.add(character);
+  for (int byte = 0; byte < 256; ++byte) {
+    const auto character = static_cast<char>(byte);
+    vocabulary.add(gpt2_text_of_bytes({&character, 1}));
+  }
   // Every way to put a number together, so that the order in which a text's pairs are merged does
   // not matter.
   for (int number = 0; number < 100; ++number) {
@@ -68,7 +55,7 @@ TokenizerSpec number_tokenizer(std::span<const std::string> words) {
   for (const std::string& word : words) {
     std::string sofar;
     for (const char byte : word) {
-      const std::string& next = characters[static_cast<uint8_t>(byte)];
+      const std::string next = gpt2_text_of_bytes({&byte, 1});
       if (!sofar.empty()) vocabulary.merge(sofar, next);
       sofar += next;
     }

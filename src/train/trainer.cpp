@@ -1,11 +1,8 @@
 #include "train/trainer.h"
 
 #include <algorithm>
-#include <mutex>
 #include <numeric>
 #include <utility>
-
-#include "engine/sampler.h"
 
 namespace minke {
 
@@ -173,25 +170,7 @@ Result<std::vector<double>> Trainer::logprobs(Model& model, Ops& ops,
   const TrainBatch batch = make_train_batch(sequences);
   MINKE_ASSIGN(KvStore* const kv, pages_for(batch));
   const Tensor logits = model.forward(ops, batch.batch, *kv);
-  std::vector<double> logprobs(batch.targets.size());
-  std::mutex mutex;
-  Status status;
-  pool_.parallel_for(logits.rows(), 8, [&](int64_t begin, int64_t end) {
-    Sampler sampler;
-    for (int64_t row = begin; row < end; ++row) {
-      const std::span<const float> values(logits.row(row), static_cast<size_t>(logits.dim()));
-      const auto log_sum_exp = sampler.log_sum_exp(values, temperature);
-      if (!log_sum_exp) {
-        const std::lock_guard lock(mutex);
-        status = std::unexpected(log_sum_exp.error());
-        return;
-      }
-      const auto index = static_cast<size_t>(row);
-      logprobs[index] = Sampler::logprob(values, *log_sum_exp, batch.targets[index], temperature);
-    }
-  });
-  MINKE_TRY(status);
-  return logprobs;
+  return token_logprobs(context(), logits, batch.targets, temperature);
 }
 
 }  // namespace minke

@@ -58,7 +58,7 @@ std::optional<EvaluationPlan> read_evaluation(const RecipeTable& stage) {
   return plan;
 }
 
-void read_supervised(const RecipeTable& table, uint64_t seed, StagePlan& stage) {
+void read_supervised(const RecipeTable& table, StagePlan& stage) {
   stage.update_tokens = table.integer("update_tokens", 4096, {.min = 16, .max = 1 << 24});
   stage.pass_tokens = table.integer("pass_tokens", 4096, {.min = 16, .max = 1 << 20});
   for (const RecipeTable& part : table.tables("text")) {
@@ -72,7 +72,7 @@ void read_supervised(const RecipeTable& table, uint64_t seed, StagePlan& stage) 
   const RecipeTable data = table.table("data");
   stage.data.files = data.texts("files");
   stage.data.shuffled = data.flag("shuffled", true);
-  stage.data.seed = seed;
+  stage.data.seed = stage.seed;
   stage.data.form.text_key = data.text("text_key", stage.data.form.text_key);
   stage.data.form.prompt_key = data.text("prompt_key", stage.data.form.prompt_key);
   stage.data.form.completion_key = data.text("completion_key", stage.data.form.completion_key);
@@ -84,7 +84,7 @@ void read_supervised(const RecipeTable& table, uint64_t seed, StagePlan& stage) 
   }
 }
 
-void read_grpo(const RecipeTable& table, uint64_t seed, StagePlan& stage) {
+void read_grpo(const RecipeTable& table, StagePlan& stage) {
   stage.task = read_task(table);
   auto rule = RewardRule::parse(table.text("reward", "accuracy=1"));
   if (rule) {
@@ -112,7 +112,7 @@ void read_grpo(const RecipeTable& table, uint64_t seed, StagePlan& stage) {
   grpo.skip_truncated = table.flag("skip_truncated", false);
   stage.reference_every = table.integer("reference_every", 0, {.min = 0});
   grpo.system = stage.system;
-  grpo.seed = seed;
+  grpo.seed = stage.seed;
 }
 
 StagePlan read_stage(const RecipeTable& table, uint64_t seed, size_t index) {
@@ -128,12 +128,12 @@ StagePlan read_stage(const RecipeTable& table, uint64_t seed, size_t index) {
   stage.trainer.bias_speed = table.number("bias_speed", 0.0, {.min = 0.0, .max = 1.0});
   stage.trainer.balance_weight = table.number("balance_weight", 0.0, {.min = 0.0, .max = 1.0});
   // Stages draw from streams of their own.
-  const uint64_t own = seed * 1'000'003 + index;
+  stage.seed = seed * 1'000'003 + index;
   if (kind == "grpo") {
     stage.kind = StagePlan::Kind::kGrpo;
-    read_grpo(table, own, stage);
+    read_grpo(table, stage);
   } else {
-    read_supervised(table, own, stage);
+    read_supervised(table, stage);
   }
   stage.evaluation = read_evaluation(table);
   return stage;

@@ -42,6 +42,7 @@ struct StagePlan {
   enum class Kind : uint8_t { kSupervised, kGrpo };
   Kind kind = Kind::kSupervised;
   std::string name;
+  uint64_t seed = 0;  // of all that the stage draws, made of the run's
   int64_t steps = 0;
   TrainerOptions trainer;
   LearningRate rate;

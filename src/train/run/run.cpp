@@ -33,8 +33,7 @@ const std::string kReferencePrefix = "reference/";
 // Texts of a supervised stage: the counter-th is a function of the seed and the counter.
 class TaskTexts {
  public:
-  TaskTexts(const StagePlan& stage, const ChatText& text, uint64_t seed)
-      : stage_(stage), text_(text), seed_(seed) {}
+  TaskTexts(const StagePlan& stage, const ChatText& text) : stage_(stage), text_(text) {}
 
   Result<TokenSequence> example(uint64_t counter, double progress) const {
     const TextPart* part = draw(counter, progress);
@@ -42,9 +41,9 @@ class TaskTexts {
       return misuse(fmt::format("stage '{}': no [[stage.text]] is on at {:.0f}% of its steps",
                                 stage_.name, 100.0 * progress));
     }
-    const uint64_t index = shuffled(part->task->size(Split::kTrain), seed_, counter);
+    const uint64_t index = shuffled(part->task->size(Split::kTrain), stage_.seed, counter);
     const Problem problem = part->task->problem(Split::kTrain, index);
-    MINKE_ASSIGN(const SolvedProblem solved, part->task->solve(problem, seed_ + counter));
+    MINKE_ASSIGN(const SolvedProblem solved, part->task->solve(problem, stage_.seed + counter));
     MINKE_ASSIGN(const ChatPrompt prompt, text_.prompt(stage_.system, problem.prompt));
     const std::vector<int32_t> answer = text_.answer_tokens(prompt, solved.thinking, solved.answer);
     TokenSequence example = {.tokens = prompt.tokens, .is_target = {}};
@@ -61,7 +60,7 @@ class TaskTexts {
       return progress >= part.from && progress < part.to;
     };
     for (const TextPart& part : stage_.texts) total += is_on(part) ? part.weight : 0.0;
-    double left = uniform(seed_, kTextStream, counter) * total;
+    double left = uniform(stage_.seed, kTextStream, counter) * total;
     const TextPart* last = nullptr;
     for (const TextPart& part : stage_.texts) {
       if (!is_on(part) || part.weight <= 0.0) continue;
@@ -74,7 +73,6 @@ class TaskTexts {
 
   const StagePlan& stage_;
   const ChatText& text_;
-  uint64_t seed_;
 };
 
 Json sample_json(const GrpoSample& sample) {
@@ -261,8 +259,7 @@ class Run {
     if (adapter_) options.adapter = &*adapter_;
     Trainer trainer(*loaded_.model, *ops_, ops_->pool(), std::move(options));
     MINKE_TRY(take_optimiser(trainer));
-    const uint64_t seed = plan_.seed * 1'000'003 + stage_;
-    const TaskTexts texts(stage, *text_, seed);
+    const TaskTexts texts(stage, *text_);
     MINKE_TRY(open_data(stage));
     std::unique_ptr<Grpo> grpo;
     if (stage.kind == StagePlan::Kind::kGrpo) {
