@@ -26,7 +26,8 @@ class TestHandler final : public Handler {
   std::function<void(std::shared_ptr<Request>, std::shared_ptr<Responder>)> on_request;
   std::atomic<int> gone = 0;
   std::atomic<int> done_count = 0;
-  std::string last_id;  // of a request that is done with; for one test at a time
+  std::mutex mutex;
+  std::string last_id;  // of the last request that was done with
   std::atomic<bool> has_odd_time = false;
 
   Admission admit(const Request& head) override {
@@ -40,11 +41,12 @@ class TestHandler final : public Handler {
     return text_response(status, "text/plain", message);
   }
   void done(const Request& request, int status, uint64_t) override {
-    ++done_count;
-    last_id = request.id;
     const auto age = std::chrono::steady_clock::now() - request.received;
     if (age > std::chrono::minutes(1)) has_odd_time = true;
     if (status == 499) ++gone;
+    const std::lock_guard lock(mutex);
+    last_id = request.id;
+    ++done_count;
   }
 };
 
@@ -179,6 +181,7 @@ TEST_F(HttpServer, WhatIsNoRequestIsToldLikeOne) {
   const std::string all = answer("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n");
   EXPECT_THAT(all, StartsWith("HTTP/1.1 400"));
   EXPECT_TRUE(within(std::chrono::seconds(5), [&] { return handler_.done_count == 1; }));
+  const std::lock_guard lock(handler_.mutex);
   ASSERT_FALSE(handler_.last_id.empty());
   EXPECT_THAT(all, HasSubstr("X-Request-Id: " + handler_.last_id));
   EXPECT_FALSE(handler_.has_odd_time);

@@ -242,7 +242,7 @@ def test_cancel_ends_an_answer_that_is_under_way(server):
 
 
 def test_an_answer_that_is_cut_off_is_incomplete(server):
-    events = server.post(PATH, {"input": "Hi", "max_output_tokens": 3, "stream": True}).events()
+    events = server.post(PATH, saying("word " * 20, max_output_tokens=12, stream=True)).events()
     final = check_stream(events)
     equal(events[-1][0], "response.incomplete")
     equal((final["status"], final["incomplete_details"]),
