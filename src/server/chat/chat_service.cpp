@@ -7,6 +7,7 @@
 #include <boost/asio/post.hpp>
 #include <utility>
 
+#include "server/api/route.h"
 #include "text/chat_template.h"
 
 namespace minke::server {
@@ -330,6 +331,10 @@ void ChatService::AskingImpl::prepare(Lease lease) {
   if (!asked) return refuse(asked.error());
   if (auto fits = fit(ask_, lease->engine->context_tokens(), *asked); !fits)
     return refuse(fits.error());
+  const int64_t answers = std::max(ask_.count, ask_.request_count);
+  if (answers > lease->queue.places()) {
+    return refuse(never_fits(lease->queue, answers, answers > ask_.count ? "prompt" : "n"));
+  }
   const Prepared prepared{.model = lease,
                           .prompt_tokens = std::ssize(asked->prompt.tokens),
                           .context_tokens = lease->engine->context_tokens(),
@@ -552,6 +557,14 @@ ApiError ChatService::queue_full(const TurnQueue& queue) {
           .type = "rate_limit_error",
           .code = "queue_full",
           .retry_after_s = queue.retry_after_s()};
+}
+
+ApiError ChatService::never_fits(const TurnQueue& queue, int64_t answers, std::string param) {
+  return bad_request(
+      fmt::format("{} answers were asked for at once, and this server has {} places for those that "
+                  "run and wait (serve --parallel and --queue): ask for fewer",
+                  answers, queue.places()),
+      std::move(param));
 }
 
 ApiError ChatService::timed_out(Clock::duration time) {

@@ -70,7 +70,9 @@ struct Ask {
   SamplingWish sampling = {};
   // The answer is what follows this, of which nothing is said again.
   std::optional<BegunAnswer> begun = {};
-  int64_t count = 1;        // answers, each its own under the same seed
+  int64_t count = 1;  // answers, each its own under the same seed
+  // Of the client's whole request, where this is one of its prompts; 0: count is all.
+  int64_t request_count = 0;
   int64_t context_max = 0;  // of prompt and answer, below the model's; 0: the model's
 };
 
@@ -162,6 +164,7 @@ class ChatService {
   class AskingImpl;
   class Embedding;
   static ApiError queue_full(const TurnQueue& queue);
+  static ApiError never_fits(const TurnQueue& queue, int64_t answers, std::string param);
   static ApiError timed_out(Clock::duration time);
   static ApiError cancelled();
   void watch(const std::shared_ptr<Watched>& begun);

@@ -40,6 +40,8 @@ class TurnQueue {
   // of them is ever called. The tickets are set before any `start` is called, which may be before
   // this returns.
   bool enter(std::vector<Entry> entries, std::vector<Ticket>& tickets);
+  // How many there can be, running and waiting: a request of more can never be taken.
+  int64_t places() const { return limits_.running_max + limits_.waiting_max; }
   // It is over, or is not wanted any more.
   void leave(Ticket ticket);
 

@@ -177,10 +177,12 @@ bool Connection::read_head() {
   }
   const bool has_path = read_target(message.target(), head);
   const auto hosts = std::ranges::count(head.headers, "host", &Fields::value_type::first);
-  if (!has_path || hosts > 1) {
+  const bool lacks_host = hosts == 0 && message.version() >= 11;  // RFC 9112, 3.2
+  if (!has_path || hosts > 1 || lacks_host) {
     head_ = std::move(head);
-    fault(400, has_path ? "the request has several Host headers: it must have one"
-                        : "the request's target must be a path, percent-encoded UTF-8");
+    fault(400, !has_path    ? "the request's target must be a path, percent-encoded UTF-8"
+               : lacks_host ? "the request has no Host header: HTTP/1.1 asks for one"
+                            : "the request has several Host headers: it must have one");
     return false;
   }
   Handler::Admission admission = host_.handler.admit(head);

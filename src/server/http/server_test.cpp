@@ -192,6 +192,10 @@ TEST_F(HttpServer, ARequestHasOneHost) {
   start();
   EXPECT_THAT(answer("GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\nConnection: close\r\n\r\n"),
               StartsWith("HTTP/1.1 400"));
+  const std::string none = answer("GET / HTTP/1.1\r\nConnection: close\r\n\r\n");
+  EXPECT_THAT(none, StartsWith("HTTP/1.1 400"));
+  EXPECT_THAT(none, HasSubstr("no Host header"));
+  EXPECT_THAT(answer("GET / HTTP/1.0\r\n\r\n"), StartsWith("HTTP/1.1 200"));
 }
 
 // No room is made for a length before it has been looked at.

@@ -121,6 +121,7 @@ std::expected<CompletionAsk, ApiError> read_request(const Call& call) {
     ask.client = call.client;
     ask.sampling = *sampling;
     ask.count = out.count;
+    ask.request_count = static_cast<int64_t>(answers);
   }
   out.streams = maybe_bool(body, "stream").value_or(false);
   if (const Value* options = member(body, "stream_options")) {
