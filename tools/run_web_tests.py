@@ -74,13 +74,24 @@ class Minke:
 
     def __init__(self, minke, model):
         self.folder = tempfile.TemporaryDirectory(prefix="minke-web-")
+        self.train(minke)
         environment = dict(os.environ, XDG_CACHE_HOME=self.folder.name + "/cache",
                            XDG_DATA_HOME=self.folder.name + "/data", HOME=self.folder.name)
         self.process = subprocess.Popen(
-            [minke, "serve", model, "--port", "0", "--log", "none", "--no-disk-cache"],
+            [minke, "serve", model, "--port", "0", "--log", "none", "--no-disk-cache",
+             "--runs", self.folder.name + "/runs"],
             stdout=subprocess.PIPE, text=True, env=environment)
         line = self.process.stdout.readline()
         self.url = line.split("serves ")[1].split(" ")[0].rstrip("/")
+
+    def train(self, minke):
+        """A few steps of the recipe that everybody has, for the app's page of trainings."""
+        small = ["stage.0.steps=4", "stage.0.evaluate.problems=2", "stage.1.steps=1",
+                 "stage.1.prompts=2", "stage.1.evaluate.problems=2"]
+        sets = [word for one in small for word in ("--set", one)]
+        subprocess.run([minke, "train", SOURCE / "recipes/zero.toml", *sets,
+                        "-o", self.folder.name + "/runs/walk"],
+                       stdout=subprocess.DEVNULL, check=True)
 
     def end(self):
         self.process.send_signal(signal.SIGINT)

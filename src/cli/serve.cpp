@@ -94,6 +94,8 @@ class Serve : public Command {
                "SQLite file of the chat app's conversations; it is made where it is missing",
                &history_)
         .default_text = "~/.local/share/minke/history.db";
+    options->file("--runs", "Folder of trainings (`minke train`) that the chat app shows", &runs_)
+        .default_text = "runs";
     options->flag("--no-history", "Keep no conversations, and serve no chat app", &no_history_);
     options->file("--tls-cert", "Certificate chain in PEM: serve HTTPS", &certificate_);
     options->file("--tls-key", "Its private key in PEM", &private_key_);
@@ -137,6 +139,7 @@ class Serve : public Command {
     MINKE_TRY(set_up_models(&options));
     if (!no_history_) {
       MINKE_ASSIGN(options.history, history_file());
+      options.runs = runs_.value_or("runs");
     }
     StopSignals signals;
     MINKE_ASSIGN(const std::unique_ptr<server::ServeApp> app,
@@ -276,6 +279,7 @@ class Serve : public Command {
 
   std::vector<std::string> models_;
   std::optional<std::string> history_;
+  std::optional<std::string> runs_;
   bool no_history_ = false;
   std::optional<std::string> host_, key_file_, certificate_, private_key_, log_, template_file_;
   std::optional<int64_t> port_, parallel_, queue_, queue_tokens_, wait_, idle_minutes_;

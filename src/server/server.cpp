@@ -74,10 +74,11 @@ class ServeAppImpl final : public ServeApp {
 
   Status open() {
     if (!options_.history.empty()) {
-      MINKE_ASSIGN(
-          std::unique_ptr<App> app,
-          App::open({.history = options_.history, .needs_key = !options_.gate.api_keys.empty()},
-                    chat_, models_));
+      MINKE_ASSIGN(std::unique_ptr<App> app,
+                   App::open({.history = options_.history,
+                              .needs_key = !options_.gate.api_keys.empty(),
+                              .runs = options_.runs},
+                             chat_, models_));
       {
         const std::lock_guard lock(mutex_);
         app_ = std::move(app);

@@ -25,6 +25,7 @@ struct ServeOptions {
   ServiceOptions service;
   LogOptions log;
   std::string history;         // the app's file; empty: no app
+  std::string runs;            // the folder of trainings that the app shows
   bool loads_default = false;  // at the start, before anybody asks
 };
 

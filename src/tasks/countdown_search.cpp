@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -142,8 +143,8 @@ class CountdownSearch {
  public:
   CountdownSearch(int target, const TraceOptions& options, Draws& draws)
       : target_(target), options_(options), draws_(draws), writer_(options, &solved_.thinking) {
-    const bool is_short = draws.chance(options.short_chance);
-    budget_ = draws.between(1, is_short ? options.short_max : options.long_max);
+    const int nodes = draws.chance(options.short_chance) ? options.short_max : options.long_max;
+    budget_ = nodes == 0 ? std::numeric_limits<int64_t>::max() : draws.between(1, nodes);
   }
 
   SolvedProblem run(const std::vector<Term>& terms) {
@@ -162,22 +163,26 @@ class CountdownSearch {
     Step step;
   };
 
-  // All pairs with all their operators, those that are alike once, in random order.
+  // All pairs with all their operators, those that are alike once. Pairs are in random order, and a
+  // pair's operators in theirs: so what comes next can be told from the line before, and a search
+  // remembers which pairs it has had instead of every node.
   std::vector<Node> shuffled_nodes(const std::vector<Term>& terms) {
-    std::vector<Node> nodes;
+    std::vector<std::pair<size_t, size_t>> pairs;
     for (size_t i = 0; i < terms.size(); ++i) {
-      for (size_t j = i + 1; j < terms.size(); ++j) {
-        const Steps steps = steps_of(terms[i].value, terms[j].value);
-        for (const Step& step : steps.all()) {
-          const bool is_known = std::ranges::any_of(nodes, [&](const Node& node) {
-            return node.step.high == step.high && node.step.low == step.low &&
-                   node.step.sign == step.sign;
-          });
-          if (step.result <= kCountdownLargest && !is_known) nodes.push_back({i, j, step});
-        }
+      for (size_t j = i + 1; j < terms.size(); ++j) pairs.emplace_back(i, j);
+    }
+    draws_.shuffle(std::span(pairs));
+    std::vector<Node> nodes;
+    for (const auto& [i, j] : pairs) {
+      const Steps steps = steps_of(terms[i].value, terms[j].value);
+      for (const Step& step : steps.all()) {
+        const bool is_known = std::ranges::any_of(nodes, [&](const Node& node) {
+          return node.step.high == step.high && node.step.low == step.low &&
+                 node.step.sign == step.sign;
+        });
+        if (step.result <= kCountdownLargest && !is_known) nodes.push_back({i, j, step});
       }
     }
-    draws_.shuffle(std::span(nodes));
     return nodes;
   }
 
@@ -268,7 +273,7 @@ class CountdownSearch {
     if (!draws_.chance(options_.wrong_chance)) return;
     while (terms.size() > 1) {
       const std::vector<Node> nodes = shuffled_nodes(terms);
-      terms = behind(terms, nodes.front());
+      terms = behind(terms, nodes[static_cast<size_t>(draws_.between(0, std::ssize(nodes) - 1))]);
     }
     solved_.answer = terms.front().text;
     solved_.correct = terms.front().value == target_;
@@ -303,7 +308,7 @@ TraceOptions TraceOptions::mixed(size_t numbers) {
   // A search of four numbers needs some eight times the nodes to get as far as one of three.
   const int scale = numbers <= 3 ? 1 : 8;
   return {
-      .short_chance = 0.7, .short_max = 2 * scale, .long_max = 12 * scale, .overlook_chance = 0.15};
+      .short_chance = 0.75, .short_max = 2 * scale, .long_max = 16 * scale, .overlook_chance = 0.25};
 }
 
 SolvedProblem countdown_trace(std::span<const int> numbers, int target, const TraceOptions& options,

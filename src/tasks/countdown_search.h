@@ -29,16 +29,16 @@ constexpr int kCountdownNumbersMax = 6;
 // Whether there is a way of the kind above.
 bool countdown_solvable(std::span<const int> numbers, int target);
 
-// How a trace goes on and ends. Nodes are taken in random order, none twice.
+// How a trace goes on and ends. Pairs are taken in random order, each with all its operators.
 struct TraceOptions {
   enum class Form : uint8_t { kCompact, kWords };
   Form form = Form::kCompact;
   int target_max = 100;
   // After so many nodes with second steps the search gives up: with chance `short_chance` 1 to
-  // short_max of them, else 1 to long_max, all alike.
+  // short_max of them, else 1 to long_max, all alike; 0 is never.
   double short_chance = 0;
   int short_max = 1;
-  int long_max = 1'000'000;
+  int long_max = 0;
   // The last of those nodes is one with a hit, and there is none before it.
   bool ends_in_hit = false;
   double overlook_chance = 0;  // of a hit: the trace says no and goes on

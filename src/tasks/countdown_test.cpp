@@ -75,14 +75,14 @@ TEST(Countdown, AFullSearchInCompactFormIsThis) {
   Draws draws(1, 1);
   const SolvedProblem solved = countdown_trace(std::vector{3, 5, 7}, 22, options, draws);
   EXPECT_EQ(solved.thinking,
-            "5+3=8 with 7: +15 -1 *>30 no\n"
-            "7*5=35 with 3: +>30 ->30 *>30 no\n"
-            "7-5=2 with 3: +5 -1 *6 no\n"
-            "7+5=12 with 3: +15 -9 *>30 /4 no\n"
+            "7+3=10 with 5: +15 -5 *>30 /2 no\n"
             "7-3=4 with 5: +9 -1 *20 no\n"
             "7*3=21 with 5: +26 -16 *>30 no\n"
+            "7+5=12 with 3: +15 -9 *>30 /4 no\n"
+            "7-5=2 with 3: +5 -1 *6 no\n"
+            "7*5=35 with 3: +>30 ->30 *>30 no\n"
+            "5+3=8 with 7: +15 -1 *>30 no\n"
             "5-3=2 with 7: +9 -5 *14 no\n"
-            "7+3=10 with 5: +15 -5 *>30 /2 no\n"
             "5*3=15 with 7: +22 yes\n");
   EXPECT_EQ(solved.answer, "(5*3)+7");
 }
@@ -93,14 +93,14 @@ TEST(Countdown, AFullSearchInWordsIsThis) {
   Draws draws(1, 1);
   const SolvedProblem solved = countdown_trace(std::vector{3, 5, 7}, 22, options, draws);
   EXPECT_EQ(solved.thinking,
-            "5 + 3 = 8. With 7: 8 + 7 = 15, 8 - 7 = 1, 8 * 7 = 56: no.\n"
-            "7 * 5 = 35. With 3: 35 + 3 = 38, 35 - 3 = 32, 35 * 3 = 105: no.\n"
-            "7 - 5 = 2. With 3: 3 + 2 = 5, 3 - 2 = 1, 3 * 2 = 6: no.\n"
-            "7 + 5 = 12. With 3: 12 + 3 = 15, 12 - 3 = 9, 12 * 3 = 36, 12 / 3 = 4: no.\n"
+            "7 + 3 = 10. With 5: 10 + 5 = 15, 10 - 5 = 5, 10 * 5 = 50, 10 / 5 = 2: no.\n"
             "7 - 3 = 4. With 5: 5 + 4 = 9, 5 - 4 = 1, 5 * 4 = 20: no.\n"
             "7 * 3 = 21. With 5: 21 + 5 = 26, 21 - 5 = 16, 21 * 5 = 105: no.\n"
+            "7 + 5 = 12. With 3: 12 + 3 = 15, 12 - 3 = 9, 12 * 3 = 36, 12 / 3 = 4: no.\n"
+            "7 - 5 = 2. With 3: 3 + 2 = 5, 3 - 2 = 1, 3 * 2 = 6: no.\n"
+            "7 * 5 = 35. With 3: 35 + 3 = 38, 35 - 3 = 32, 35 * 3 = 105: no.\n"
+            "5 + 3 = 8. With 7: 8 + 7 = 15, 8 - 7 = 1, 8 * 7 = 56: no.\n"
             "5 - 3 = 2. With 7: 7 + 2 = 9, 7 - 2 = 5, 7 * 2 = 14: no.\n"
-            "7 + 3 = 10. With 5: 10 + 5 = 15, 10 - 5 = 5, 10 * 5 = 50, 10 / 5 = 2: no.\n"
             "5 * 3 = 15. With 7: 15 + 7 = 22: yes!\n"
             "So (5 * 3) + 7 = 22.\n");
   EXPECT_EQ(solved.answer, "(5 * 3) + 7");

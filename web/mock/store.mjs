@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { summary_text } from './answers.mjs';
 import { Generation } from './generation.mjs';
+import { MockRuns } from './runs.mjs';
 import { mock_models, sample_conversations } from './samples.mjs';
 
 const id = () => randomBytes(17).toString('base64url').slice(0, 22);
@@ -15,6 +16,7 @@ export class Store {
     this.rate = rate;
     this.key = key;
     this.started_at_ms = Date.now();
+    this.runs = new MockRuns();
     this.models = mock_models();
     this.folders = [];
     this.presets = [];
@@ -82,6 +84,13 @@ export class Store {
       memory: this.memory(),
       models: this.models.filter((m) => m.loaded),
     };
+  }
+
+  runs_(_method, name, _rest, { query }) {
+    if (!name) return this.runs.list();
+    const found = this.runs.metrics(name, Number(query.get('from') ?? 0));
+    if (!found) throw missing(name);
+    return found;
   }
 
   events_(_method, _name, _rest, { response }) {

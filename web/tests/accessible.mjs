@@ -113,6 +113,7 @@ export async function accessible(browser, url, { key = '' } = {}) {
       await page.waitForTimeout(400);
     });
     await look('the models', () => app.open('#/models'));
+    await look('the trainings', () => app.open('#/training'));
     await look('the system', () => app.open('#/system'));
     count += w.count;
     await context.close();

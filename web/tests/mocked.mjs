@@ -239,6 +239,16 @@ export async function mock_only(browser, mock) {
     await page.getByRole('button', { name: 'Unload smollm2:135m' }).click();
     await page.getByRole('button', { name: 'Load smollm2:135m' }).waitFor();
   });
+  await w.step('a training grows while it is looked at, and another can be chosen', async () => {
+    await app.open('#/training');
+    const stage = page.locator('dd').first();
+    await stage.waitFor();
+    const before = await stage.textContent();
+    await until(async () => (await stage.textContent()) !== before, 'another step');
+    await page.getByLabel('Training to show').selectOption('minke-zero-first');
+    await page.getByRole('heading', { name: /^minke-zero-first ended/ }).waitFor();
+    await until(async () => /, 30 of 80/.test(await stage.textContent()), 'its last step');
+  });
   await w.step('what another window says appears here', async () => {
     await app.new_chat();
     await app.ask('First');

@@ -244,7 +244,10 @@ async function settings(w, app) {
     await page.locator('#system-prompt').blur();
     await page.getByLabel('Temperature, as a number').fill('99');
     await page.getByLabel('Temperature, as a number').blur();
-    equal(await page.getByLabel('Temperature, as a number').inputValue(), '2', 'the most there is');
+    await until(
+      async () => (await page.getByLabel('Temperature, as a number').inputValue()) === '2',
+      'the most there is',
+    );
     await page.getByLabel('Temperature, as a number').fill('0.3');
     await page.getByLabel('Temperature, as a number').blur();
     await page.waitForTimeout(300);
@@ -475,6 +478,19 @@ async function pages(w, app) {
     await app.open('#/system');
     await page.getByText('Models may take').waitFor();
   });
+  await w.step('a training is shown with its curves and what it says', async () => {
+    await app.open('#/training');
+    await page.getByRole('img', { name: /^Loss: / }).waitFor();
+    await page.getByRole('img', { name: /^Right answers: / }).waitFor();
+    const said = page.locator('.samples li');
+    await said.first().waitFor();
+    const step = page.locator('.choose span');
+    const latest = await step.textContent();
+    await page.getByLabel('Step whose answers are shown').focus();
+    await page.keyboard.press('Home');
+    await until(async () => (await step.textContent()) !== latest, 'an earlier step');
+    check((await said.count()) > 0, 'there are answers of it');
+  });
   await w.step('new chats begin as they did before the walk', async () => {
     await app.open('#/');
     await page.keyboard.press('Control+.');
@@ -484,7 +500,7 @@ async function pages(w, app) {
   });
   await w.step('at 360 pixels nothing sticks out, and the chats are a drawer', async () => {
     await page.setViewportSize({ width: 360, height: 720 });
-    for (const hash of ['#/models', '#/system', '#/']) {
+    for (const hash of ['#/models', '#/training', '#/system', '#/']) {
       await app.open(hash);
       const wide = await page.evaluate(() => document.documentElement.scrollWidth);
       equal(wide, 360, `width of ${hash}`);

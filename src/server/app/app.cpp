@@ -242,7 +242,7 @@ ApiError app_error(const Error& error) {
 Routes app_routes(App& app) {
   Routes routes;
   for (Routes some : {app_conversation_routes(app), app_message_routes(app), app_shelf_routes(app),
-                      app_file_routes(app), app_model_routes(app)})
+                      app_file_routes(app), app_model_routes(app), app_run_routes(app)})
     std::ranges::move(some, std::back_inserter(routes));
   return routes;
 }

@@ -26,6 +26,7 @@ namespace minke::server {
 struct AppOptions {
   std::filesystem::path history;  // the SQLite file
   bool needs_key = false;
+  std::filesystem::path runs = {};  // where `minke train` keeps its runs
 };
 
 // What a message of the app is asked with.
@@ -105,6 +106,7 @@ Routes app_message_routes(App& app);
 Routes app_shelf_routes(App& app);
 Routes app_file_routes(App& app);
 Routes app_model_routes(App& app);
+Routes app_run_routes(App& app);
 Routes app_routes(App& app);  // all of them
 
 // The history's faults as clients see them.

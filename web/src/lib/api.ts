@@ -1,6 +1,7 @@
 // A typed client of docs/app-api.md. Every call throws ApiError with a sentence for people.
 
 import { Gone } from './sse';
+import type { MetricLine } from './training';
 import type * as T from './types';
 
 export class ApiError extends Error {
@@ -140,6 +141,11 @@ export const api = {
   state: () => get<T.State>('/state'),
   events: (signal: AbortSignal) => stream('/events', signal),
   system: () => get<T.System>('/system'),
+  runs: () => get<{ folder: string; runs: T.Run[] }>('/runs'),
+  run_metrics: (name: string, from: number) =>
+    get<{ from: number; next: number; lines: MetricLine[] }>(
+      `/runs/${segment(name)}/metrics${query({ from })}`,
+    ),
 
   conversations: (q: { folder?: string; archived?: boolean; before?: string; limit?: number }) =>
     get<{ conversations: T.Conversation[]; next: string | null }>(`/conversations${query(q)}`),

@@ -200,3 +200,11 @@ export interface System {
   memory: Memory;
   models: Model[];
 }
+
+// A training on this machine.
+export interface Run {
+  name: string;
+  running: boolean;
+  metrics_bytes: number;
+  updated_at_ms: number;
+}

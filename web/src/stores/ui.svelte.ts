@@ -2,7 +2,7 @@
 
 import { ApiError } from '../lib/api';
 
-export type Page = 'chat' | 'models' | 'system';
+export type Page = 'chat' | 'models' | 'training' | 'system';
 export type Dialog = 'preferences' | 'shortcuts' | 'data' | null;
 
 export interface Route {
@@ -15,6 +15,7 @@ export interface Route {
 // App.svelte.
 export const pages: { page: Page; title: string; icon: string; href: string }[] = [
   { page: 'models', title: 'Models', icon: 'box', href: '#/models' },
+  { page: 'training', title: 'Training', icon: 'curve', href: '#/training' },
   { page: 'system', title: 'System', icon: 'pulse', href: '#/system' },
 ];
 
