@@ -19,10 +19,7 @@ void gemm_f32_reference(const GemmF32& g) {
   }
 }
 
-void gemm_f32(const GemmF32& gemm) {
-  static const Kernels& set = *select_kernels().value_or(&reference_kernels());
-  set.gemm_f32(gemm);
-}
+void gemm_f32(const GemmF32& gemm) { chosen_kernels().gemm_f32(gemm); }
 
 void gemm_f32(ThreadPool& pool, const GemmF32& gemm) {
   constexpr int64_t kTileRows = 12;  // no tile is cut in two

@@ -21,8 +21,10 @@
 
 namespace minke {
 
-struct GemmF32;       // kernels/gemm_f32.h
-struct LogitKernels;  // kernels/logits.h
+struct TrainingKernels;  // kernels/training.h
+struct GemmBf16Kernels;  // kernels/gemm_bf16.h
+struct GemmF32;          // kernels/gemm_f32.h
+struct LogitKernels;     // kernels/logits.h
 
 // out[row][o] = sum over k of x[row][k] * w[o][k] (+ bias[o] in the first rows), for the outputs of
 // some panels.
@@ -96,7 +98,9 @@ struct Kernels {
   void (*attention_join)(const AttentionTask& task, int64_t kv_head, float* found);
   // For gradients, and for choosing tokens.
   void (*gemm_f32)(const GemmF32& gemm);
+  const GemmBf16Kernels* gemm_bf16;
   const LogitKernels* logits;
+  const TrainingKernels* training;
 };
 
 // How latent attention adds up (docs/numerics.md): what a product of AMX tiles gives.
@@ -130,6 +134,9 @@ const Kernels* amx_kernels();
 // The set that MINKE_ISA names, or the best; an error when MINKE_ISA names one that is unknown or
 // that this processor lacks.
 Result<const Kernels*> select_kernels();
+// The same for passes that belong to no Ops; the reference where MINKE_ISA names none, which
+// whoever makes the Ops reports.
+const Kernels& chosen_kernels();
 // "reference", "avx2", ...: those that this processor can run, slowest first.
 std::vector<const Kernels*> available_kernels();
 

@@ -7,9 +7,6 @@ namespace minke {
 
 constinit const LogitKernels logit_kernels_reference = kLogitKernels;
 
-const LogitKernels& logit_kernels() {
-  static const Kernels& set = *select_kernels().value_or(&reference_kernels());
-  return *set.logits;
-}
+const LogitKernels& logit_kernels() { return *chosen_kernels().logits; }
 
 }  // namespace minke

@@ -87,6 +87,8 @@ MachinePeaks measure_peaks(ThreadPool& pool, const std::string& isa, double seco
   peaks.fp32_gflop_per_s = rate(pool, seconds, loops.fp32) / 1e9;
   // Without products of its own, bf16 is as fast as the fp32 that stands in for it.
   if (loops.bf16.run == nullptr) peaks.bf16_gflop_per_s = peaks.fp32_gflop_per_s;
+  peaks.bf16_tiles_gflop_per_s =
+      loops.bf16_tiles.run ? rate(pool, seconds, loops.bf16_tiles) / 1e9 : peaks.fp32_gflop_per_s;
   return peaks;
 }
 

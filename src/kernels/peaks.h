@@ -10,10 +10,11 @@
 namespace minke {
 
 struct MachinePeaks {
-  double read_gb_per_s = 0;   // reading memory far larger than the caches
-  double int8_gop_per_s = 0;  // a multiply and an add count as two
-  double bf16_gflop_per_s = 0;
+  double read_gb_per_s = 0;     // reading memory far larger than the caches
+  double int8_gop_per_s = 0;    // a multiply and an add count as two
+  double bf16_gflop_per_s = 0;  // in the chains that the forward pass has
   double fp32_gflop_per_s = 0;
+  double bf16_tiles_gflop_per_s = 0;  // in the tiles that gemm_bf16 takes; without them as fp32
 };
 
 // Uses the instructions of the kernels named `isa` ("reference", "avx2", ...); a set without

@@ -29,4 +29,9 @@ Result<const Kernels*> select_kernels() {
                   wanted, names));
 }
 
+const Kernels& chosen_kernels() {
+  static const Kernels& set = *select_kernels().value_or(&reference_kernels());
+  return set;
+}
+
 }  // namespace minke

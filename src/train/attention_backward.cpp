@@ -5,12 +5,10 @@
 // One unit of work is a sequence and a KV head: it alone writes that head's dk and dv, and goes
 // through its query heads and blocks of queries in ascending order.
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <vector>
 
 #include "core/float_bits.h"
-#include "kernels/gemm_f32.h"
+#include "kernels/training.h"
 #include "train/backward.h"
 
 namespace minke {
@@ -23,6 +21,7 @@ float rounded(float value) { return bf16_to_f32(f32_to_bf16(value)); }
 
 // One sequence and one KV head.
 struct Unit {
+  const BackwardContext& context;
   const float* dy;  // [rows][heads][value_dim], from the sequence's first row
   const float* q;   // [rows][heads][head_dim], as dq
   const float* k;   // [rows][kv_heads][head_dim], as v, dk and dv
@@ -47,7 +46,7 @@ struct Scratch {
   std::vector<float> vt;
   std::vector<float> q;  // [kQueryBlock][head_dim], rounded
   // [kQueryBlock][padded keys]:
-  std::vector<float> p;        // scores, then probabilities
+  std::vector<float> p;        // scores
   std::vector<float> rounded;  // probabilities that multiply the values
   std::vector<float> dp;       // gradients by probabilities, then by scores
 };
@@ -69,42 +68,6 @@ void round_keys(const Unit& unit, Scratch& scratch) {
       scratch.vt[static_cast<size_t>(d * stride + row)] = rounded(unit.v[from + d]);
     }
   }
-}
-
-// One query's scores become probabilities; keys from `keys` on get zero.
-void softmax_row(float* row, float* rounded_row, int64_t keys, int64_t stride, float scale) {
-  float max = -std::numeric_limits<float>::infinity();
-  for (int64_t j = 0; j < keys; ++j) {
-    row[j] *= scale;
-    max = std::max(max, row[j]);
-  }
-  float sum = 0.0F;
-  for (int64_t begin = 0; begin < keys; begin += kKvPageTokens) {
-    const int64_t end = std::min(keys, begin + kKvPageTokens);
-    const float page_max = *std::max_element(row + begin, row + end);
-    const float rescale = std::exp(page_max - max);
-    for (int64_t j = begin; j < end; ++j) {
-      const float weight = std::exp(row[j] - page_max);
-      row[j] = weight * rescale;
-      rounded_row[j] = rounded(weight) * rescale;
-      sum += row[j];
-    }
-  }
-  const float inverse = 1.0F / sum;
-  for (int64_t j = 0; j < keys; ++j) {
-    row[j] *= inverse;
-    rounded_row[j] *= inverse;
-  }
-  std::fill(row + keys, row + stride, 0.0F);
-  std::fill(rounded_row + keys, rounded_row + stride, 0.0F);
-}
-
-// One query's dP becomes dS = P · (dP - dy · y) · scale, where dy · y = sum of rounded P · dP.
-void softmax_row_backward(const float* p, const float* rounded_p, float* dp, int64_t stride,
-                          float scale) {
-  float dot = 0.0F;
-  for (int64_t j = 0; j < stride; ++j) dot += rounded_p[j] * dp[j];
-  for (int64_t j = 0; j < stride; ++j) dp[j] = p[j] * (dp[j] - dot) * scale;
 }
 
 // Some queries of one head.
@@ -141,28 +104,28 @@ void multiply_by_keys_and_values(const Unit& unit, const QueryBlock& block, Scra
                      .b_stride = padded(unit.rows),
                      .c = scratch.p.data(),
                      .c_stride = block.keys()};
-  gemm_f32(product);
+  unit.context.multiply_alone(product);
   product.depth = unit.value_dim;
   product.a = unit.dy + block.dy_place;
   product.a_row_stride = unit.dy_stride();
   product.b = scratch.vt.data();
   product.c = scratch.dp.data();
-  gemm_f32(product);
+  unit.context.multiply_alone(product);
 }
 
 // dq = dS · k for these queries; dk += dSᵀ · q and dv += Pᵀ · dy for all keys that they see.
 void write_gradients(const Unit& unit, const QueryBlock& block, const Scratch& scratch) {
   const int64_t dim = unit.spec.head_dim;
-  gemm_f32({.rows = block.count,
-            .columns = dim,
-            .depth = block.end(),
-            .a = scratch.dp.data(),
-            .a_row_stride = block.keys(),
-            .a_k_stride = 1,
-            .b = scratch.k.data(),
-            .b_stride = dim,
-            .c = unit.dq + block.q_place,
-            .c_stride = unit.q_stride()});
+  unit.context.multiply_alone({.rows = block.count,
+                               .columns = dim,
+                               .depth = block.end(),
+                               .a = scratch.dp.data(),
+                               .a_row_stride = block.keys(),
+                               .a_k_stride = 1,
+                               .b = scratch.k.data(),
+                               .b_stride = dim,
+                               .c = unit.dq + block.q_place,
+                               .c_stride = unit.q_stride()});
   const int64_t kv_place = unit.kv_head * dim;
   GemmF32 transposed = {.rows = block.end(),
                         .columns = dim,
@@ -175,24 +138,27 @@ void write_gradients(const Unit& unit, const QueryBlock& block, const Scratch& s
                         .c = unit.dk + kv_place,
                         .c_stride = unit.kv_stride(),
                         .accumulate = true};
-  gemm_f32(transposed);
+  unit.context.multiply_alone(transposed);
   transposed.columns = unit.value_dim;
   transposed.a = scratch.rounded.data();
   transposed.b = unit.dy + block.dy_place;
   transposed.b_stride = unit.dy_stride();
   transposed.c = unit.dv + kv_place;
-  gemm_f32(transposed);
+  unit.context.multiply_alone(transposed);
 }
 
 void query_block(const Unit& unit, const QueryBlock& block, Scratch& scratch) {
   round_queries(unit, block, scratch);
   multiply_by_keys_and_values(unit, block, scratch);
   const int64_t stride = block.keys();
+  const TrainingKernels& kernels = training_kernels();
   for (int64_t i = 0; i < block.count; ++i) {
-    float* p = scratch.p.data() + i * stride;
-    float* rounded_p = scratch.rounded.data() + i * stride;
-    softmax_row(p, rounded_p, block.begin + i + 1, stride, unit.spec.scale);
-    softmax_row_backward(p, rounded_p, scratch.dp.data() + i * stride, stride, unit.spec.scale);
+    kernels.softmax_backward({.scores = scratch.p.data() + i * stride,
+                              .gradient = scratch.dp.data() + i * stride,
+                              .rounded = scratch.rounded.data() + i * stride,
+                              .keys = block.begin + i + 1,
+                              .stride = stride,
+                              .scale = unit.spec.scale});
   }
   write_gradients(unit, block, scratch);
 }
@@ -238,7 +204,8 @@ AttentionGradients attention_backward(const BackwardContext& context, const Tens
       const SequenceRows& rows = sequences[static_cast<size_t>(index / spec.kv_heads)];
       const int64_t q_place = rows.first_row * spec.heads * spec.head_dim;
       const int64_t kv_place = rows.first_row * spec.kv_heads * spec.head_dim;
-      run_unit({.dy = dy.f32() + rows.first_row * spec.heads * value_dim,
+      run_unit({.context = context,
+                .dy = dy.f32() + rows.first_row * spec.heads * value_dim,
                 .q = q.f32() + q_place,
                 .k = k.f32() + kv_place,
                 .v = values.f32() + kv_place,

@@ -4,7 +4,8 @@
 #include <cmath>
 #include <cstring>
 
-#include "kernels/gemm_f32.h"
+#include "kernels/gemm_bf16.h"
+#include "kernels/training.h"
 #include "train/gradients.h"
 
 namespace minke {
@@ -37,6 +38,13 @@ Tensor BackwardContext::zeros(Shape shape) const {
   return tensor;
 }
 
+void BackwardContext::multiply(const GemmF32& product) const {
+  compute == Compute::kBF16 ? gemm_bf16(pool, product) : gemm_f32(pool, product);
+}
+void BackwardContext::multiply_alone(const GemmF32& product) const {
+  compute == Compute::kBF16 ? gemm_bf16(product) : gemm_f32(product);
+}
+
 Tensor linear_backward_input(const BackwardContext& context, const Tensor& dy, const Weight& w,
                              const Shape& x_shape) {
   CHECK(w.rows != nullptr);
@@ -53,7 +61,11 @@ Tensor linear_backward_input(const BackwardContext& context, const Tensor& dy, c
                      .c_stride = dx.dim()};
   if (w.type == QuantType::kF32) {
     product.b = w.f32();
-    gemm_f32(context.pool, product);
+    context.multiply(product);
+    return dx;
+  }
+  if (context.compute == Compute::kBF16) {
+    gemm_bf16(context.pool, product, {.type = w.type, .rows = w.rows});
     return dx;
   }
   // Some rows at a time, whose values stay in the cache for all of dy's; one chain all the same.
@@ -79,17 +91,17 @@ Tensor linear_backward_input(const BackwardContext& context, const Tensor& dy, c
 void linear_backward_weight(const BackwardContext& context, const Tensor& dy, const Tensor& x,
                             float* dw) {
   CHECK_EQ(dy.rows(), x.rows());
-  gemm_f32(context.pool, {.rows = dy.dim(),
-                          .columns = x.dim(),
-                          .depth = x.rows(),
-                          .a = dy.f32(),
-                          .a_row_stride = 1,
-                          .a_k_stride = dy.dim(),
-                          .b = x.f32(),
-                          .b_stride = x.dim(),
-                          .c = dw,
-                          .c_stride = x.dim(),
-                          .accumulate = true});
+  context.multiply({.rows = dy.dim(),
+                    .columns = x.dim(),
+                    .depth = x.rows(),
+                    .a = dy.f32(),
+                    .a_row_stride = 1,
+                    .a_k_stride = dy.dim(),
+                    .b = x.f32(),
+                    .b_stride = x.dim(),
+                    .c = dw,
+                    .c_stride = x.dim(),
+                    .accumulate = true});
 }
 
 Tensor linear_by_heads_backward_input(const BackwardContext& context, const Tensor& dy,
@@ -97,16 +109,16 @@ Tensor linear_by_heads_backward_input(const BackwardContext& context, const Tens
   Tensor dx = context.empty(x_shape);
   const int64_t heads = dy.shape()[1];
   context.pool.parallel_each(heads, [&](int64_t head) {
-    gemm_f32({.rows = dy.shape()[0],
-              .columns = dx.dim(),
-              .depth = dy.dim(),
-              .a = dy.f32() + head * dy.dim(),
-              .a_row_stride = heads * dy.dim(),
-              .a_k_stride = 1,
-              .b = w + head * dy.dim() * dx.dim(),
-              .b_stride = dx.dim(),
-              .c = dx.f32() + head * dx.dim(),
-              .c_stride = heads * dx.dim()});
+    context.multiply_alone({.rows = dy.shape()[0],
+                            .columns = dx.dim(),
+                            .depth = dy.dim(),
+                            .a = dy.f32() + head * dy.dim(),
+                            .a_row_stride = heads * dy.dim(),
+                            .a_k_stride = 1,
+                            .b = w + head * dy.dim() * dx.dim(),
+                            .b_stride = dx.dim(),
+                            .c = dx.f32() + head * dx.dim(),
+                            .c_stride = heads * dx.dim()});
   });
   return dx;
 }
@@ -115,17 +127,17 @@ void linear_by_heads_backward_weight(const BackwardContext& context, const Tenso
                                      const Tensor& x, float* dw) {
   const int64_t heads = dy.shape()[1];
   context.pool.parallel_each(heads, [&](int64_t head) {
-    gemm_f32({.rows = dy.dim(),
-              .columns = x.dim(),
-              .depth = x.shape()[0],
-              .a = dy.f32() + head * dy.dim(),
-              .a_row_stride = 1,
-              .a_k_stride = heads * dy.dim(),
-              .b = x.f32() + head * x.dim(),
-              .b_stride = heads * x.dim(),
-              .c = dw + head * dy.dim() * x.dim(),
-              .c_stride = x.dim(),
-              .accumulate = true});
+    context.multiply_alone({.rows = dy.dim(),
+                            .columns = x.dim(),
+                            .depth = x.shape()[0],
+                            .a = dy.f32() + head * dy.dim(),
+                            .a_row_stride = 1,
+                            .a_k_stride = heads * dy.dim(),
+                            .b = x.f32() + head * x.dim(),
+                            .b_stride = heads * x.dim(),
+                            .c = dw + head * dy.dim() * x.dim(),
+                            .c_stride = x.dim(),
+                            .accumulate = true});
   });
 }
 
@@ -213,13 +225,8 @@ std::pair<Tensor, Tensor> swiglu_backward(const BackwardContext& context, const 
   Tensor dgate = context.empty(gate.shape());
   Tensor dup = context.empty(up.shape());
   context.pool.parallel_for(gate.shape().count(), kElementGrain, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const float g = gate.f32()[i];
-      const float sigmoid = 1.0F / (1.0F + std::exp(-g));
-      const float gradient = dy.f32()[i];
-      dup.f32()[i] = gradient * g * sigmoid;
-      dgate.f32()[i] = gradient * up.f32()[i] * sigmoid * (1.0F + g * (1.0F - sigmoid));
-    }
+    training_kernels().swiglu_backward(dy.f32() + begin, gate.f32() + begin, up.f32() + begin,
+                                       dgate.f32() + begin, dup.f32() + begin, end - begin);
   });
   return {std::move(dgate), std::move(dup)};
 }

@@ -11,14 +11,21 @@
 
 #include "core/tensor.h"
 #include "core/thread_pool.h"
+#include "kernels/gemm_f32.h"
 #include "ops/ops.h"
 
 namespace minke {
+
+// What the products of gradients round their operands to; sums are fp32 in both.
+enum class Compute : uint8_t { kF32, kBF16 };  // kernels/gemm_f32.h, kernels/gemm_bf16.h
 
 // What every gradient needs: memory for results and threads to compute them.
 struct BackwardContext {
   Ops& ops;
   ThreadPool& pool;
+  Compute compute = Compute::kF32;
+  void multiply(const GemmF32& product) const;        // shared out among the threads
+  void multiply_alone(const GemmF32& product) const;  // on the calling one
   Tensor empty(Shape shape) const { return ops.empty(shape); }
   Tensor zeros(Shape shape) const;
 };

@@ -4,21 +4,22 @@
 
 namespace minke {
 
-Gradients::Gradients(Model& model, const std::function<bool(const Weight&)>& trains) {
+Gradients::Gradients(Model& model, const std::function<bool(const Weight&)>& trains,
+                     const Masters* masters) {
   model.visit([&](Weight& weight) {
-    if (weight.present() && (!trains || trains(weight))) add(weight);
+    if (!weight.present() || (trains && !trains(weight))) return;
+    add(weight, masters ? masters->values(weight) : Masters().values(weight));
   });
 }
 
 Gradients::Gradients(std::span<Weight* const> weights) {
-  for (Weight* weight : weights) add(*weight);
+  for (Weight* weight : weights) add(*weight, Masters().values(*weight));
 }
 
-void Gradients::add(Weight& weight) {
-  CHECK(weight.type == QuantType::kF32);
+void Gradients::add(Weight& weight, std::span<float> trained) {
   CHECK(index_.emplace(&weight, entries_.size()).second);
   const auto bytes = static_cast<size_t>(weight.shape.count()) * sizeof(float);
-  entries_.push_back({&weight, Buffer::allocate_or_die(bytes, "gradients")});
+  entries_.push_back({&weight, trained, Buffer::allocate_or_die(bytes, "gradients")});
 }
 
 float* Gradients::find(const Weight& weight) const {

@@ -13,6 +13,7 @@
 #include "core/thread_pool.h"
 #include "models/model.h"
 #include "quant/weight.h"
+#include "train/masters.h"
 
 namespace minke {
 
@@ -20,6 +21,7 @@ class Gradients {
  public:
   struct Entry {
     Weight* weight = nullptr;
+    std::span<float> trained;  // what training moves: Masters::values()
     Buffer memory;
     std::span<float> values() const {
       return {reinterpret_cast<float*>(memory.data()), static_cast<size_t>(weight->shape.count())};
@@ -27,8 +29,9 @@ class Gradients {
   };
 
   // A gradient for every weight of the model that `trains` accepts (all of them by default), in the
-  // order of Model::visit. They must be fp32.
-  explicit Gradients(Model& model, const std::function<bool(const Weight&)>& trains = {});
+  // order of Model::visit. They are fp32, or have a master.
+  explicit Gradients(Model& model, const std::function<bool(const Weight&)>& trains = {},
+                     const Masters* masters = nullptr);
   // For weights that belong to no model.
   explicit Gradients(std::span<Weight* const> weights);
 
@@ -38,7 +41,7 @@ class Gradients {
   void zero();
 
  private:
-  void add(Weight& weight);
+  void add(Weight& weight, std::span<float> trained);
 
   std::vector<Entry> entries_;
   std::unordered_map<const Weight*, size_t> index_;

@@ -67,7 +67,9 @@ class GrpoTest : public ::testing::TestWithParam<std::string> {
     ops_ = testing::make_ops();
     NewModel made;
     made.tokenizer = number_tokenizer({});
-    made.shape = small_shape(GetParam(), std::ssize(made.tokenizer.tokens));
+    const bool bf16 = GetParam().ends_with("_bf16");
+    const std::string architecture = GetParam().substr(0, GetParam().find('_'));
+    made.shape = small_shape(architecture, std::ssize(made.tokenizer.tokens));
     made.name = "small";
     made.chat_template =
         "{% for m in messages %}{{ m['content'] }}{% endfor %}{{ '<｜Assistant｜>' }}";
@@ -75,7 +77,9 @@ class GrpoTest : public ::testing::TestWithParam<std::string> {
         (std::filesystem::path(::testing::TempDir()) / ("grpo-" + GetParam() + ".gguf")).string();
     const Status written = write_new_model(made, *ops_, path);
     ASSERT_TRUE(written.has_value()) << written.error().message;
-    auto loaded = load_trainable(path, *ops_);
+    auto loaded =
+        bf16 ? load_trainable_bf16(path, *ops_, ops_->pool()) : load_trainable(path, *ops_);
+    compute_ = bf16 ? Compute::kBF16 : Compute::kF32;
     ASSERT_TRUE(loaded.has_value()) << loaded.error().message;
     loaded_ = *std::move(loaded);
     auto text = ChatText::load(*loaded_.file);
@@ -86,11 +90,14 @@ class GrpoTest : public ::testing::TestWithParam<std::string> {
 
   std::unique_ptr<CpuOps> ops_;
   TrainableModel loaded_;
+  Compute compute_ = Compute::kF32;
   std::optional<ChatText> text_;
 };
 
 TEST_P(GrpoTest, LearnsWhatIsPaidWithoutDrift) {
-  Trainer trainer(*loaded_.model, *ops_, ops_->pool(), {.optimiser = {.weight_decay = 0.0}});
+  Trainer trainer(
+      *loaded_.model, *ops_, ops_->pool(),
+      {.optimiser = {.weight_decay = 0.0}, .compute = compute_, .masters = &loaded_.masters});
   const RewardRule rule = *RewardRule::parse("accuracy=1");
   GrpoOptions options = {.prompts = 8, .samples = 8, .tokens_max = 4};
   options.minibatches = 2;
@@ -124,7 +131,9 @@ TEST_P(GrpoTest, LearnsWhatIsPaidWithoutDrift) {
   EXPECT_GT(last, 0.8);
 }
 
-INSTANTIATE_TEST_SUITE_P(Architectures, GrpoTest, ::testing::Values("llama", "mixture", "mtp"));
+INSTANTIATE_TEST_SUITE_P(Architectures, GrpoTest,
+                         ::testing::Values("llama", "mixture", "mtp", "llama_bf16",
+                                           "mixture_bf16"));
 
 }  // namespace
 }  // namespace minke

@@ -6,10 +6,11 @@
 // rows is kept by route and added up by row, experts ascending. Within an expert the matrices of
 // activations are transposed ([ffn_dim, rows]): the stacks are then read as they lie.
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
-#include "kernels/gemm_f32.h"
+#include "kernels/kernels.h"
+#include "kernels/math.h"
+#include "kernels/training.h"
 #include "train/backward.h"
 
 namespace minke {
@@ -23,13 +24,13 @@ float* room(std::vector<float>& memory, int64_t rows, int64_t columns) {
 // The scores of a row's experts, all of them.
 void score_experts(const float* logits, ExpertScore kind, std::span<float> scores) {
   if (kind == ExpertScore::kSigmoid) {
-    for (size_t e = 0; e < scores.size(); ++e) scores[e] = 1.0F / (1.0F + std::exp(-logits[e]));
+    for (size_t e = 0; e < scores.size(); ++e) scores[e] = 1.0F / (1.0F + exact_exp(-logits[e]));
     return;
   }
   const float most = *std::max_element(logits, logits + scores.size());
   float sum = 0.0F;
   for (size_t e = 0; e < scores.size(); ++e) {
-    scores[e] = std::exp(logits[e] - most);
+    scores[e] = exact_exp(logits[e] - most);
     sum += scores[e];
   }
   for (float& value : scores) value /= sum;
@@ -111,6 +112,7 @@ void add_balance(const Tensor& logits, const RouteSpec& spec, const Routes& rout
 
 // One expert's part; `entries` are its places in the routes, by ascending row.
 struct Expert {
+  const BackwardContext& context;
   const Tensor& dy;
   const Tensor& x;
   const Routes& routes;
@@ -126,10 +128,10 @@ struct Expert {
 
 // Memory of one thread's expert, n rows.
 struct Scratch {
-  std::vector<float> x, weighted_dy;  // [n][dim]
-  std::vector<float> xt, dyt;         // [dim][n]
-  std::vector<float> gate, up, dh;    // [ffn_dim][n]
-  std::vector<float> hidden;          // [n][ffn_dim]
+  std::vector<float> x, weighted_dy;   // [n][dim]
+  std::vector<float> xt, dyt;          // [dim][n]
+  std::vector<float> gate, up, h, dh;  // [ffn_dim][n]
+  std::vector<float> hidden;           // [n][ffn_dim]
 };
 
 // x and dy of the expert's rows.
@@ -163,16 +165,16 @@ void multiply(const Expert& expert, const float* stack, Lies lies,
   const int64_t width = expert.weights.ffn_dim;
   const int64_t n = expert.count();
   const bool straight = lies == Lies::kStraight;
-  gemm_f32({.rows = width,
-            .columns = n,
-            .depth = dim,
-            .a = stack + expert.index * width * dim,
-            .a_row_stride = straight ? dim : 1,
-            .a_k_stride = straight ? 1 : width,
-            .b = columns.data(),
-            .b_stride = n,
-            .c = room(out, width, n),
-            .c_stride = n});
+  expert.context.multiply_alone({.rows = width,
+                                 .columns = n,
+                                 .depth = dim,
+                                 .a = stack + expert.index * width * dim,
+                                 .a_row_stride = straight ? dim : 1,
+                                 .a_k_stride = straight ? 1 : width,
+                                 .b = columns.data(),
+                                 .b_stride = n,
+                                 .c = room(out, width, n),
+                                 .c_stride = n});
 }
 
 // From gate and up to their gradients, in place; h goes to scratch.hidden, and the gradient by the
@@ -180,25 +182,24 @@ void multiply(const Expert& expert, const float* stack, Lies lies,
 void through_swiglu(const Expert& expert, Scratch& scratch) {
   const int64_t width = expert.weights.ffn_dim;
   const int64_t n = expert.count();
+  float* const h = room(scratch.h, width, n);
+  float* const dh = scratch.dh.data();
+  float* const gate = scratch.gate.data();
+  float* const up = scratch.up.data();
+  chosen_kernels().swiglu(gate, up, h, width * n);
   float* hidden = room(scratch.hidden, n, width);
   for (int64_t i = 0; i < n; ++i) {
     const auto entry = static_cast<size_t>(expert.entries[static_cast<size_t>(i)]);
     const float weight = expert.routes.weights[entry];
     float dweight = 0.0F;
-    for (int64_t j = 0; j < width; ++j) {
-      const auto at = static_cast<size_t>(j * n + i);
-      const float g = scratch.gate[at];
-      const float u = scratch.up[at];
-      const float sigmoid = 1.0F / (1.0F + std::exp(-g));
-      const float h = g * sigmoid * u;
-      hidden[i * width + j] = h;
-      dweight += scratch.dh[at] * h;
-      const float dh = weight * scratch.dh[at];
-      scratch.up[at] = dh * g * sigmoid;
-      scratch.gate[at] = dh * u * sigmoid * (1.0F + g * (1.0F - sigmoid));
+    for (int64_t at = i; at < width * n; at += n) {
+      *hidden++ = h[at];
+      dweight += dh[at] * h[at];
+      dh[at] *= weight;
     }
     expert.dweights[entry] = dweight;
   }
+  training_kernels().swiglu_backward(dh, gate, up, gate, up, width * n);
 }
 
 // dw[expert] [rows][columns] += a [rows][n] · b [n][columns].
@@ -210,17 +211,17 @@ struct Outer {
 };
 void add_to_stack(const Expert& expert, float* gradient, const Outer& product) {
   if (gradient == nullptr) return;
-  gemm_f32({.rows = product.rows,
-            .columns = product.columns,
-            .depth = expert.count(),
-            .a = product.a,
-            .a_row_stride = product.a_row_stride,
-            .a_k_stride = product.a_k_stride,
-            .b = product.b,
-            .b_stride = product.columns,
-            .c = gradient + expert.index * product.rows * product.columns,
-            .c_stride = product.columns,
-            .accumulate = true});
+  expert.context.multiply_alone({.rows = product.rows,
+                                 .columns = product.columns,
+                                 .depth = expert.count(),
+                                 .a = product.a,
+                                 .a_row_stride = product.a_row_stride,
+                                 .a_k_stride = product.a_k_stride,
+                                 .b = product.b,
+                                 .b_stride = product.columns,
+                                 .c = gradient + expert.index * product.rows * product.columns,
+                                 .c_stride = product.columns,
+                                 .accumulate = true});
 }
 
 // The rows' gradients: dgate · gate + dup · up, to their places among the routes.
@@ -238,11 +239,11 @@ void give_back(const Expert& expert, Scratch& scratch) {
                      .b_stride = dim,
                      .c = scratch.x.data(),
                      .c_stride = dim};
-  gemm_f32(product);
+  expert.context.multiply_alone(product);
   product.a = scratch.up.data();
   product.b = expert.weights.up + expert.index * width * dim;
   product.accumulate = true;
-  gemm_f32(product);
+  expert.context.multiply_alone(product);
   for (int64_t i = 0; i < n; ++i) {
     std::copy_n(scratch.x.data() + i * dim, dim,
                 expert.dx + expert.entries[static_cast<size_t>(i)] * dim);
@@ -301,7 +302,8 @@ MixtureGradients mixture_backward(const BackwardContext& context, const Tensor& 
     for (int64_t index = begin; index < end; ++index) {
       const std::vector<int32_t>& own = entries[static_cast<size_t>(index)];
       if (own.empty()) continue;
-      run_expert({.dy = dy,
+      run_expert({.context = context,
+                  .dy = dy,
                   .x = x,
                   .routes = routes,
                   .weights = weights,

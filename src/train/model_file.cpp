@@ -20,7 +20,7 @@ QuantType type_in_file(const Weight& weight, QuantType type) {
   return weight.in_dim() % quant_format(type).block_size == 0 ? type : QuantType::kF16;
 }
 
-Status write_weights(GgufWriter& writer, Model& model, QuantType type) {
+Status write_weights(GgufWriter& writer, Model& model, const Masters& masters, QuantType type) {
   model.visit([&](Weight& weight) {
     writer.add_tensor(weight.name, type_in_file(weight, type), weight.shape);
   });
@@ -30,7 +30,8 @@ Status write_weights(GgufWriter& writer, Model& model, QuantType type) {
     if (!status) return;
     const QuantType own = type_in_file(weight, type);
     std::vector<std::byte> blocks(row_bytes(own, weight.shape.count()));
-    quant_format(own).encode(weight.f32(), blocks.data(), weight.shape.count(), nullptr);
+    quant_format(own).encode(masters.values(weight).data(), blocks.data(), weight.shape.count(),
+                             nullptr);
     status = writer.write(blocks);
   });
   MINKE_TRY(status);
@@ -51,23 +52,29 @@ Result<TrainableModel> load_trainable(const std::string& path, Ops& ops) {
   return load(path, ops, {.mtp = true, .trainable = true});
 }
 
+Result<TrainableModel> load_trainable_bf16(const std::string& path, Ops& ops, ThreadPool& pool) {
+  MINKE_ASSIGN(TrainableModel loaded, load_trainable(path, ops));
+  MINKE_TRY(loaded.masters.begin(*loaded.model, ops, pool));
+  return loaded;
+}
+
 Result<TrainableModel> load_frozen(const std::string& path, Ops& ops) {
   return load(path, ops, {.keep_rows = true});
 }
 
-Status save_model(const GgufFile& base, Model& model, QuantType type, const std::string& name,
+Status save_model(const TrainableModel& trained, QuantType type, const std::string& name,
                   const std::string& path) {
   MINKE_ASSIGN(GgufWriter writer, GgufWriter::create(path));
-  for (const GgufEntry& entry : base.metadata()) {
+  for (const GgufEntry& entry : trained.file->metadata()) {
     const bool named = entry.key == "general.name" && !name.empty();
-    if (entry.key == "general.file_type") continue;  // of the formats that base had
+    if (entry.key == "general.file_type") continue;  // of the formats that it had
     if (named) {
       writer.set_text(entry.key, name);
     } else {
       writer.set_value(entry.key, entry.value);
     }
   }
-  return write_weights(writer, model, type);
+  return write_weights(writer, *trained.model, trained.masters, type);
 }
 
 Status write_new_model(const NewModel& made, Ops& ops, const std::string& path) {
@@ -87,7 +94,7 @@ Status write_new_model(const NewModel& made, Ops& ops, const std::string& path) 
   MINKE_ASSIGN(const std::unique_ptr<Model> model, make_initialised_model(config, made.seed, ops));
   MINKE_ASSIGN(GgufWriter writer, GgufWriter::create(path));
   describe(writer);
-  return write_weights(writer, *model, QuantType::kF32);
+  return write_weights(writer, *model, {}, QuantType::kF32);
 }
 
 }  // namespace minke

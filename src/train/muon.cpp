@@ -86,8 +86,8 @@ void orthogonalise(std::span<float> matrix, int64_t rows, int64_t columns) {
   }
 }
 
-void muon_step(ThreadPool& pool, Weight& weight, std::span<const float> gradient,
-               std::span<float> momentum, const MuonStep& step) {
+void muon_step(ThreadPool& pool, const Weight& weight, std::span<float> values,
+               std::span<const float> gradient, std::span<float> momentum, const MuonStep& step) {
   const int64_t columns = weight.in_dim();
   const int64_t rows = weight.out_dim() / weight.matrices();
   const auto count = static_cast<size_t>(rows * columns);
@@ -95,7 +95,6 @@ void muon_step(ThreadPool& pool, Weight& weight, std::span<const float> gradient
   const auto mu = static_cast<float>(step.momentum);
   const auto rate = static_cast<float>(step.learning_rate * 0.2 *
                                        std::sqrt(static_cast<double>(std::max(rows, columns))));
-  float* values = weight.mutable_f32();
   pool.parallel_for(weight.matrices(), 1, [&](int64_t begin, int64_t end) {
     std::vector<float> update(count);
     for (int64_t index = begin; index < end; ++index) {

@@ -17,10 +17,10 @@ struct MuonStep {
   double weight_decay = 0.0;
 };
 
-// Moves `weight`'s fp32 rows; of a stack each matrix for itself. `momentum` is its state, of as
-// many values. The bits do not depend on the number of threads.
-void muon_step(ThreadPool& pool, Weight& weight, std::span<const float> gradient,
-               std::span<float> momentum, const MuonStep& step);
+// Moves the values of `weight` (its fp32 rows, or its master); of a stack each matrix for itself.
+// `momentum` is its state, of as many values. The bits do not depend on the number of threads.
+void muon_step(ThreadPool& pool, const Weight& weight, std::span<float> values,
+               std::span<const float> gradient, std::span<float> momentum, const MuonStep& step);
 
 // matrix [rows, columns], in place: its singular values to somewhere between 0.7 and 1.2, its
 // singular vectors kept.

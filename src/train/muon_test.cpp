@@ -57,11 +57,13 @@ TEST(Muon, MovesEachMatrixOfAStackForItself) {
   std::vector<float> momentum(3 * count, 0.0F);
   std::vector<float> alone(count, 0.0F);
   const MuonStep step = {.momentum = 0.9, .learning_rate = 0.1, .weight_decay = 0.2};
-  muon_step(ops->pool(), stack, gradient, momentum, step);
+  const std::span<float> values(stack.mutable_f32(), 3 * count);
+  muon_step(ops->pool(), stack, values, gradient, momentum, step);
   for (size_t index = 0; index < 3; ++index) {
     std::ranges::copy(std::span(before).subspan(index * count, count), single.mutable_f32());
     std::ranges::fill(alone, 0.0F);
-    muon_step(ops->pool(), single, std::span(gradient).subspan(index * count, count), alone, step);
+    muon_step(ops->pool(), single, {single.mutable_f32(), count},
+              std::span(gradient).subspan(index * count, count), alone, step);
     EXPECT_TRUE(std::ranges::equal(std::span(single.f32(), count),
                                    std::span(stack.f32(), 3 * count).subspan(index * count, count)))
         << index;

@@ -5,6 +5,7 @@
 #include <numbers>
 #include <utility>
 
+#include "kernels/training.h"
 #include "train/muon.h"
 
 namespace minke {
@@ -71,25 +72,22 @@ double Optimiser::gradient_norm(const Gradients& gradients) const {
 
 void Optimiser::step_adamw(const Gradients::Entry& entry, State& state, double learning_rate,
                            float factor) {
-  const auto beta1 = static_cast<float>(options_.beta1);
-  const auto beta2 = static_cast<float>(options_.beta2);
   const auto t = static_cast<double>(steps_);
-  const auto rate1 = static_cast<float>(learning_rate / (1.0 - std::pow(options_.beta1, t)));
-  const auto correct2 = static_cast<float>(1.0 / (1.0 - std::pow(options_.beta2, t)));
-  const auto epsilon = static_cast<float>(options_.epsilon);
   const bool decays = options_.decays(*entry.weight);
-  const auto keep = static_cast<float>(decays ? 1.0 - learning_rate * options_.weight_decay : 1.0);
-  float* w = entry.weight->mutable_f32();
+  const AdamwStep step = {
+      .factor = factor,
+      .beta1 = static_cast<float>(options_.beta1),
+      .beta2 = static_cast<float>(options_.beta2),
+      .rate = static_cast<float>(learning_rate / (1.0 - std::pow(options_.beta1, t))),
+      .correction = static_cast<float>(1.0 / (1.0 - std::pow(options_.beta2, t))),
+      .epsilon = static_cast<float>(options_.epsilon),
+      .keep = static_cast<float>(decays ? 1.0 - learning_rate * options_.weight_decay : 1.0)};
+  float* w = entry.trained.data();
   float* m = floats(state.first);
   float* v = floats(state.second);
   const float* in = entry.values().data();
   pool_.parallel_for(std::ssize(entry.values()), kRun, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const float g = in[i] * factor;
-      m[i] = beta1 * m[i] + (1.0F - beta1) * g;
-      v[i] = beta2 * v[i] + (1.0F - beta2) * (g * g);
-      w[i] = keep * w[i] - rate1 * m[i] / (std::sqrt(v[i] * correct2) + epsilon);
-    }
+    training_kernels().adamw(step, in + begin, m + begin, v + begin, w + begin, end - begin);
   });
 }
 
@@ -106,15 +104,15 @@ Result<OptimiserReport> Optimiser::step(const Gradients& gradients, double learn
     State& state = states_[index];
     if (state.uses_muon) {
       const bool decays = options_.decays(*entry.weight);
-      muon_step(pool_, *entry.weight, entry.values(), {floats(state.first), entry.values().size()},
+      muon_step(pool_, *entry.weight, entry.trained, entry.values(),
+                {floats(state.first), entry.values().size()},
                 {.momentum = options_.muon_momentum,
                  .learning_rate = learning_rate,
                  .weight_decay = decays ? options_.weight_decay : 0.0});
     } else {
       step_adamw(entry, state, learning_rate, factor);
     }
-    // The rows stay: the next step changes them again.
-    MINKE_TRY(ops_.prepare(*entry.weight, /*keep_rows=*/true));
+    MINKE_TRY(prepare_trained(*entry.weight, entry.trained, ops_, pool_));
   }
   return report;
 }

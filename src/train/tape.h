@@ -11,9 +11,9 @@
 //
 // A tape keeps every activation from the forward pass until backward() has used it. Weights that it
 // multiplies by keep their rows (Ops::prepare with keep_rows) and their places, and must not change
-// between forward and backward; those that are trained are fp32. Sequences start
-// at position 0: attention to keys that an earlier forward pass cached has no gradient here, and is
-// refused. One thread, the one that owns the Ops.
+// between forward and backward; those that are trained are fp32 or have a master. Sequences
+// start at position 0: attention to keys that an earlier forward pass cached has no gradient here,
+// and is refused. One thread, the one that owns the Ops.
 #pragma once
 
 #include <functional>
@@ -32,8 +32,8 @@ namespace minke {
 class Tape : public OpsDecorator {
  public:
   // All three outlive the tape; `pool` is the one whose threads `inner` uses.
-  Tape(Ops& inner, ThreadPool& pool, Gradients& gradients)
-      : OpsDecorator(inner), gradients_(gradients), context_{inner, pool} {}
+  Tape(Ops& inner, ThreadPool& pool, Gradients& gradients, Compute compute = Compute::kF32)
+      : OpsDecorator(inner), gradients_(gradients), context_{inner, pool, compute} {}
 
   // A result of the step, and the loss's gradient by it.
   struct Output {

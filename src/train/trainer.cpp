@@ -41,8 +41,9 @@ Trainer::Trainer(Model& model, Ops& ops, ThreadPool& pool, TrainerOptions option
       ops_(ops),
       pool_(pool),
       options_(std::move(options)),
-      gradients_(options_.adapter ? Gradients(options_.adapter->weights()) : Gradients(model)),
-      tape_(ops, pool, gradients_),
+      gradients_(options_.adapter ? Gradients(options_.adapter->weights())
+                                  : Gradients(model, {}, options_.masters)),
+      tape_(ops, pool, gradients_, options_.compute),
       optimiser_(gradients_, ops, pool, options_.optimiser) {
   if (options_.adapter == nullptr) return;
   policy_ops_.emplace(ops_, options_.adapter->pairs());

@@ -66,6 +66,9 @@ struct TrainerOptions {
   double balance_weight = 0.0;
   // Trained in the model's place, which stays as it is; outlives the trainer. Null: the model is.
   Adapter* adapter = nullptr;
+  // Of the gradients. And the model's, where it has any; lent.
+  Compute compute = Compute::kF32;
+  const Masters* masters = nullptr;
 };
 
 class Trainer {
@@ -97,7 +100,7 @@ class Trainer {
   // The same without the adapter.
   Ops& base_ops() { return ops_; }
 
-  BackwardContext context() { return {ops_, pool_}; }
+  BackwardContext context() { return {ops_, pool_, options_.compute}; }
   Model& model() { return model_; }
   Gradients& gradients() { return gradients_; }
   const Optimiser& optimiser() const { return optimiser_; }

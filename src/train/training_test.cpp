@@ -126,22 +126,59 @@ TEST(Training, ACharacterModelLearnsSyllables) {
 
 TEST(Training, ThreadsDoNotShowInTheWeights) {
   const Corpus corpus = make_corpus(syllable_names(100));
-  std::vector<std::vector<float>> first;
-  for (const int threads : {1, 2, 3}) {
-    auto ops = testing::make_ops(threads);
+  for (const Compute compute : {Compute::kF32, Compute::kBF16}) {
+    std::vector<std::vector<float>> first;
+    for (const int threads : {1, 2, 3}) {
+      auto ops = testing::make_ops(threads);
+      auto model = make_initialised_model(character_config(corpus, 2, 64), 3, *ops);
+      ASSERT_TRUE(model.has_value());
+      Masters masters;
+      if (compute == Compute::kBF16) {
+        ASSERT_TRUE(masters.begin(**model, *ops, ops->pool()).has_value());
+      }
+      Trainer trainer(**model, *ops, ops->pool(), {.compute = compute, .masters = &masters});
+      for (uint64_t step = 0; step < 3; ++step) {
+        ASSERT_TRUE(trainer.step(draw(corpus, 0, 100, step, 9), 1e-2).has_value());
+      }
+      std::vector<std::vector<float>> weights;
+      for (const Gradients::Entry& entry : trainer.gradients().entries()) {
+        weights.emplace_back(entry.trained.begin(), entry.trained.end());
+      }
+      if (first.empty()) first = weights;
+      EXPECT_EQ(weights, first) << threads << " threads";
+    }
+  }
+}
+
+// The same run in bf16 and in fp32: step by step, the losses stay close.
+TEST(Training, Bf16LearnsAsFp32Does) {
+  const Corpus corpus = make_corpus(syllable_names(2000));
+  std::vector<std::vector<double>> losses;
+  for (const Compute compute : {Compute::kF32, Compute::kBF16}) {
+    auto ops = testing::make_ops(/*threads=*/1);
     auto model = make_initialised_model(character_config(corpus, 2, 64), 3, *ops);
     ASSERT_TRUE(model.has_value());
-    Trainer trainer(**model, *ops, ops->pool(), {});
-    for (uint64_t step = 0; step < 3; ++step) {
-      ASSERT_TRUE(trainer.step(draw(corpus, 0, 100, step, 9), 1e-2).has_value());
+    Masters masters;
+    if (compute == Compute::kBF16) {
+      ASSERT_TRUE(masters.begin(**model, *ops, ops->pool()).has_value());
     }
-    std::vector<std::vector<float>> weights;
-    (*model)->visit([&](Weight& weight) {
-      weights.emplace_back(weight.f32(), weight.f32() + weight.shape.count());
-    });
-    if (first.empty()) first = weights;
-    EXPECT_EQ(weights, first) << threads << " threads";
+    Trainer trainer(**model, *ops, ops->pool(),
+                    {.optimiser = {.weight_decay = 0.01}, .compute = compute, .masters = &masters});
+    const LearningRate rate = {.peak = 5e-3, .warmup_steps = 10, .total_steps = 60};
+    std::vector<double>& curve = losses.emplace_back();
+    for (int64_t step = 0; step < 60; ++step) {
+      const auto report =
+          trainer.step(draw(corpus, 0, 1800, static_cast<uint64_t>(step), 32), rate.at(step));
+      ASSERT_TRUE(report.has_value());
+      curve.push_back(report->loss);
+    }
+    curve.push_back(*trainer.evaluate(draw(corpus, 1800, 200, 999, 200)));
+    expect_equal_losses(trainer, draw(corpus, 1800, 200, 999, 32));
   }
+  for (size_t step = 0; step < losses[0].size(); ++step) {
+    EXPECT_NEAR(losses[1][step], losses[0][step], 0.03) << "step " << step;
+  }
+  EXPECT_LT(losses[0].back(), losses[0].front() - 0.7);
 }
 
 TEST(Training, ThePromptIsReadAndNotLearnt) {

@@ -47,6 +47,21 @@ void amx_loop(int64_t rounds) {
   amx::release_tiles();
 }
 
+void amx_bf16_loop(int64_t rounds) {
+  amx::configure_whole_tiles();
+  for (int64_t round = 0; round < rounds; ++round) {
+    for (int i = 0; i < 4; ++i) {
+      amx::tile_dot_bf16<0, 6, 7>();
+      amx::tile_dot_bf16<1, 6, 7>();
+      amx::tile_dot_bf16<2, 6, 7>();
+      amx::tile_dot_bf16<3, 6, 7>();
+      amx::tile_dot_bf16<4, 6, 7>();
+      amx::tile_dot_bf16<5, 6, 7>();
+    }
+  }
+  amx::release_tiles();
+}
+
 // All loops have 24 instructions a round.
 PeakLoop loop_of(void (*run)(int64_t), double ops) {
   return {.run = run, .ops_a_round = 24.0 * ops};
@@ -58,11 +73,15 @@ PeakLoops peak_loops(std::string_view isa) {
   if (isa == "avx512" || isa == "amx") {
     return {.int8 = isa == "amx" ? loop_of(amx_loop, 16 * 16 * 64 * 2) : loop_of(vnni_loop, 128),
             .bf16 = loop_of(dpbf16_loop, 64),
+            .bf16_tiles = isa == "amx" ? loop_of(amx_bf16_loop, 16 * 16 * 32 * 2) : PeakLoop{},
             .fp32 = loop_of(fma512_loop, 32)};
   }
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return {};
   // 32 products and 16 sums an instruction; widening and adding them up takes two more.
-  return {.int8 = loop_of(madd256_loop, 64.0 / 3.0), .bf16 = {}, .fp32 = loop_of(fma256_loop, 16)};
+  return {.int8 = loop_of(madd256_loop, 64.0 / 3.0),
+          .bf16 = {},
+          .bf16_tiles = {},
+          .fp32 = loop_of(fma256_loop, 16)};
 }
 
 }  // namespace minke

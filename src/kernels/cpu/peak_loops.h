@@ -15,6 +15,7 @@ struct PeakLoop {
 struct PeakLoops {
   PeakLoop int8;
   PeakLoop bf16;
+  PeakLoop bf16_tiles;
   PeakLoop fp32;
 };
 

@@ -8,11 +8,12 @@
 
 #include "core/check.h"
 #include "core/float_bits.h"
-#include "kernels/gemm_f32.h"
+#include "kernels/gemm_bf16.h"
 #include "kernels/kernels.h"
 #include "kernels/kv_page.h"
 #include "kernels/logits.h"
 #include "kernels/math.h"
+#include "kernels/training.h"
 
 namespace minke {
 namespace {
@@ -584,7 +585,9 @@ const Kernels& reference_kernels() {
       .attention_runs = attention_runs,
       .attention_join = attention_join,
       .gemm_f32 = gemm_f32_reference,
+      .gemm_bf16 = &gemm_bf16_kernels_reference,
       .logits = &logit_kernels_reference,
+      .training = &training_kernels_reference,
   };
   return table;
 }

@@ -211,6 +211,10 @@ Result<RunPlan> RunPlan::read(const RecipeFile& recipe) {
   } else {
     plan.made = read_new_model(model, plan.name, plan.seed);
   }
+  const bool adapts = plan.adapter_rank > 0;
+  const std::string compute = adapts ? model.choice("compute", {"bf16", "fp32"})
+                                     : model.choice("compute", {"fp32", "bf16"});
+  plan.compute = compute == "bf16" ? Compute::kBF16 : Compute::kF32;
   const std::string output = root.text("output", "Q8_0");
   if (const QuantFormat* format = find_quant_format(output)) {
     plan.output = format->type;

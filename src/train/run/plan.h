@@ -66,6 +66,7 @@ struct RunPlan {
   int threads = 0;    // 0: one a processor
   std::string model;  // a file or a name; empty: a new one
   std::optional<NewModel> made;
+  Compute compute = Compute::kF32;
   int64_t adapter_rank = 0;  // more: an adapter of that rank is trained, and the model stays
   QuantType output = QuantType::kQ8_0;
   int64_t checkpoint_every = 100;  // steps

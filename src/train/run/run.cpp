@@ -98,7 +98,7 @@ class Run {
     if (adapter_) {
       MINKE_TRY(adapter_->write(path, plan_.name));
     } else {
-      MINKE_TRY(save_model(*loaded_.file, *loaded_.model, plan_.output, plan_.name, path));
+      MINKE_TRY(save_model(loaded_, plan_.output, plan_.name, path));
     }
     tell({{"event", "finished"}, {"model", path}, {"seconds", seconds_}});
     return RunEnd::kFinished;
@@ -143,7 +143,7 @@ class Run {
                                                     is_inner_matrix, plan_.seed, *ops_));
       adapter_.emplace(std::move(adapter));
     } else {
-      MINKE_ASSIGN(loaded_, load_trainable(path, *ops_));
+      MINKE_ASSIGN(loaded_, load_trained(path));
     }
     MINKE_ASSIGN(ChatText text, ChatText::load(*loaded_.file));
     text_ = std::make_unique<ChatText>(std::move(text));
@@ -175,6 +175,12 @@ class Run {
     return {};
   }
 
+  // In what the recipe computes in.
+  Result<TrainableModel> load_trained(const std::string& path) {
+    return plan_.compute == Compute::kBF16 ? load_trainable_bf16(path, *ops_, ops_->pool())
+                                           : load_trainable(path, *ops_);
+  }
+
   static Status write_file(const fs::path& path, const std::string& text) {
     MINKE_ASSIGN(OutputFile file, OutputFile::create(path.string()));
     MINKE_TRY(file.write(std::as_bytes(std::span(text))));
@@ -201,10 +207,9 @@ class Run {
     Status status;
     visit_trained([&](Weight& weight) {
       if (!status || !weight.present()) return;
-      const auto count = static_cast<size_t>(weight.shape.count());
-      status =
-          copy_tensor(checkpoint.weights, weight.name, weight.shape, {weight.mutable_f32(), count});
-      if (status) status = ops_->prepare(weight, /*keep_rows=*/true);
+      const std::span<float> values = loaded_.masters.values(weight);
+      status = copy_tensor(checkpoint.weights, weight.name, weight.shape, values);
+      if (status) status = prepare_trained(weight, values, *ops_, ops_->pool());
     });
     return status;
   }
@@ -225,15 +230,16 @@ class Run {
   Status begin_reference(const StagePlan& stage) {
     reference_.reset();
     if (stage.grpo.policy.kl == 0.0 || adapter_) return {};
-    MINKE_ASSIGN(TrainableModel copy, load_trainable(loaded_.file->path(), *ops_));
+    MINKE_ASSIGN(TrainableModel copy, load_trained(loaded_.file->path()));
     reference_ = std::move(copy.model);
+    reference_masters_ = std::move(copy.masters);
     if (!resumed_ || step_in_stage_ == 0) return renew_reference();
     Status status;
     reference_->visit([&](Weight& weight) {
       if (!status || !weight.present()) return;
-      status = copy_tensor(resumed_->weights, kReferencePrefix + weight.name, weight.shape,
-                           {weight.mutable_f32(), static_cast<size_t>(weight.shape.count())});
-      if (status) status = ops_->prepare(weight, /*keep_rows=*/true);
+      const std::span<float> values = reference_masters_.values(weight);
+      status = copy_tensor(resumed_->weights, kReferencePrefix + weight.name, weight.shape, values);
+      if (status) status = prepare_trained(weight, values, *ops_, ops_->pool());
     });
     return status;
   }
@@ -241,14 +247,15 @@ class Run {
   Status renew_reference() {
     std::vector<const float*> from;
     loaded_.model->visit([&](Weight& weight) {
-      if (weight.present()) from.push_back(weight.f32());
+      if (weight.present()) from.push_back(loaded_.masters.values(weight).data());
     });
     size_t next = 0;
     Status status;
     reference_->visit([&](Weight& weight) {
       if (!status || !weight.present()) return;
-      std::copy_n(from[next++], weight.shape.count(), weight.mutable_f32());
-      status = ops_->prepare(weight, /*keep_rows=*/true);
+      const std::span<float> values = reference_masters_.values(weight);
+      std::copy_n(from[next++], values.size(), values.begin());
+      status = prepare_trained(weight, values, *ops_, ops_->pool());
     });
     return status;
   }
@@ -257,6 +264,8 @@ class Run {
     const StagePlan& stage = plan_.stages[stage_];
     TrainerOptions options = stage.trainer;
     if (adapter_) options.adapter = &*adapter_;
+    options.compute = plan_.compute;
+    options.masters = &loaded_.masters;
     Trainer trainer(*loaded_.model, *ops_, ops_->pool(), std::move(options));
     MINKE_TRY(take_optimiser(trainer));
     const TaskTexts texts(stage, *text_);
@@ -403,16 +412,15 @@ class Run {
 
   Status save(Trainer& trainer) {
     std::vector<SafetensorView> weights;
-    const auto add_as = [&](const std::string& prefix) {
-      return [&weights, prefix](Weight& weight) {
+    const auto add_as = [&weights](const std::string& prefix, const Masters& masters) {
+      return [&weights, &masters, prefix](Weight& weight) {
         if (!weight.present()) return;
         weights.push_back(
-            SafetensorView::f32(prefix + weight.name, weight.shape,
-                                {weight.f32(), static_cast<size_t>(weight.shape.count())}));
+            SafetensorView::f32(prefix + weight.name, weight.shape, masters.values(weight)));
       };
     };
-    visit_trained(add_as(""));
-    if (reference_) reference_->visit(add_as(kReferencePrefix));
+    visit_trained(add_as("", loaded_.masters));
+    if (reference_) reference_->visit(add_as(kReferencePrefix, reference_masters_));
     std::vector<SafetensorView> state;
     trainer.optimiser().visit_state(
         [&](const std::string& name, const Shape& shape, std::span<float> values) {
@@ -445,6 +453,7 @@ class Run {
   TrainableModel loaded_;
   std::optional<Adapter> adapter_;
   std::unique_ptr<Model> reference_;  // of a stage with a KL term
+  Masters reference_masters_;
   std::unique_ptr<ChatText> text_;
   std::unique_ptr<CheckpointWriter> writer_;
   std::unique_ptr<RunLog> log_;

@@ -132,6 +132,28 @@ TEST_F(RunTest, GoesOnBitForBitWhereverItWasStopped) {
   }
 }
 
+// The same in bf16: a checkpoint has the masters, which the matrices come from again.
+TEST_F(RunTest, GoesOnBitForBitInBf16) {
+  const std::vector<std::string> overrides = {"model.compute=\"bf16\""};
+  const auto whole = run("whole", false, 1000, overrides);
+  ASSERT_TRUE(whole.has_value()) << whole.error().message;
+  const std::vector<Json> expected = entries("whole");
+  for (const Json& entry : expected) {
+    EXPECT_EQ(entry.value("logprob_drift", 0.0), 0.0) << entry.dump();
+  }
+  for (const int64_t stop_after : {int64_t{3}, int64_t{7}}) {
+    const std::string name = "stopped-" + std::to_string(stop_after);
+    Result<RunEnd> end = run(name, false, stop_after, overrides);
+    while (end && *end == RunEnd::kStopped) end = run(name, true, stop_after, overrides);
+    ASSERT_TRUE(end.has_value()) << end.error().message;
+    EXPECT_EQ(entries(name), expected) << stop_after;
+    EXPECT_TRUE(bytes(name) == bytes("whole")) << stop_after;
+  }
+  ASSERT_TRUE(run("fp32", false, 1000).has_value());
+  EXPECT_FALSE(entries("fp32") == expected);
+  EXPECT_FALSE(bytes("fp32") == bytes("whole"));
+}
+
 TEST_F(RunTest, GoesOnInTheMiddleOfItsFiles) {
   fs::create_directories(folder_);
   const std::string path = (folder_ / "chats.jsonl").string();

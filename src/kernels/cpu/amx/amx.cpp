@@ -38,9 +38,11 @@ Kernels make_table(const Kernels& avx512) {
   set(PanelFormat::kRun8, amx::linear_run8);
   set(PanelFormat::kQ4_K, amx::linear_q4_k);
   set(PanelFormat::kQ6_K, amx::linear_q6_k);
+  set(PanelFormat::kBF16, amx::linear_bf16);
   table.attention = amx::attention;
   table.attention_runs = amx::attention_runs;
   table.attention_join = amx::attention_join;
+  table.gemm_bf16 = &amx::gemm_bf16;
   return table;
 }
 

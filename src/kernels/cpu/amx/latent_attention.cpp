@@ -12,6 +12,7 @@
 #include <limits>
 
 #include "kernels/cpu/amx/tiles.h"
+#include "kernels/cpu/avx512/transpose.h"
 #include "kernels/cpu/avx512/vec.h"
 #include "kernels/cpu/prefetch.h"
 #include "kernels/cpu/scratch.h"
@@ -34,35 +35,6 @@ struct Found {
 constexpr int64_t found_floats(int64_t value_dim) { return (value_dim + 2) * kLanes; }
 
 __m512 load(const float* at) { return _mm512_loadu_ps(at); }
-
-// 16 x 16 numbers, turned.
-void transpose(__m512 (&r)[16]) {
-  __m512 t[16];
-  MINKE_UNROLL for (int i = 0; i < 16; i += 2) {
-    t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
-    t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
-  }
-  MINKE_UNROLL for (int i = 0; i < 16; i += 4) {
-    MINKE_UNROLL for (int h = 0; h < 2; ++h) {
-      const __m512d a = _mm512_castps_pd(t[i + h]);
-      const __m512d b = _mm512_castps_pd(t[i + 2 + h]);
-      r[i + 2 * h] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
-      r[i + 2 * h + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
-    }
-  }
-  // Column c of four rows is now in lane c / 4 of r[4 * group + c % 4].
-  MINKE_UNROLL for (int c = 0; c < 4; ++c) {
-    const __m512 a = _mm512_shuffle_f32x4(r[c], r[4 + c], 0x88);
-    const __m512 b = _mm512_shuffle_f32x4(r[c], r[4 + c], 0xdd);
-    const __m512 e = _mm512_shuffle_f32x4(r[8 + c], r[12 + c], 0x88);
-    const __m512 f = _mm512_shuffle_f32x4(r[8 + c], r[12 + c], 0xdd);
-    t[c] = _mm512_shuffle_f32x4(a, e, 0x88);
-    t[8 + c] = _mm512_shuffle_f32x4(a, e, 0xdd);
-    t[4 + c] = _mm512_shuffle_f32x4(b, f, 0x88);
-    t[12 + c] = _mm512_shuffle_f32x4(b, f, 0xdd);
-  }
-  MINKE_UNROLL for (int i = 0; i < 16; ++i) r[i] = t[i];
-}
 
 struct alignas(64) Scratch {
   float scores[kLanes][kKvPageTokens];
@@ -167,7 +139,7 @@ Weighed weigh(__m512i seen, float scale, Scratch& scratch) {
   for (int64_t begin = 0; begin < kKvPageTokens; begin += 16) {
     __m512 r[16];
     MINKE_UNROLL for (int i = 0; i < 16; ++i) r[i] = load(&scratch.scores[i][begin]);
-    transpose(r);
+    avx512::transpose(r);
     MINKE_UNROLL for (int i = 0; i < 16; ++i) {
       const __m512 score = _mm512_mul_ps(r[i], by);
       const __mmask16 some =
@@ -318,8 +290,8 @@ void finish(const Lanes& lanes, const Found& all) {
       even[i] = _mm512_mul_ps(load(from + i * kLanes), inverse);
       odd[i] = _mm512_mul_ps(load(from + (16 + i) * kLanes), inverse);
     }
-    transpose(even);
-    transpose(odd);
+    avx512::transpose(even);
+    avx512::transpose(odd);
     for (int64_t lane = 0; lane < lanes.count; ++lane) {
       float* to = lanes.task.out + lanes.place(lane) * dim + d;
       _mm512_storeu_ps(to, _mm512_permutex2var_ps(even[lane], low, odd[lane]));

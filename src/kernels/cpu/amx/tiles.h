@@ -86,6 +86,8 @@ void attention(const AttentionTask& task, int64_t kv_head, int64_t row_begin, in
 void attention_runs(const AttentionTask& task, int64_t kv_head, int64_t run_begin, int64_t run_end,
                     float* found);
 void attention_join(const AttentionTask& task, int64_t kv_head, float* found);
+extern const GemmBf16Kernels gemm_bf16;
+void linear_bf16(const LinearTask& task, int64_t panel_begin, int64_t panel_end);
 void linear_q4_0(const LinearTask& task, int64_t panel_begin, int64_t panel_end);
 void linear_q4_1(const LinearTask& task, int64_t panel_begin, int64_t panel_end);
 void linear_q5_0(const LinearTask& task, int64_t panel_begin, int64_t panel_end);

@@ -22,7 +22,9 @@ const Kernels* avx2_kernels() {
       .attention_runs = avx2::attention_runs,
       .attention_join = avx2::attention_join,
       .gemm_f32 = avx2::gemm_f32,
+      .gemm_bf16 = &avx2::gemm_bf16,
       .logits = &avx2::logits,
+      .training = &avx2::training,
   };
   const bool usable = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
                       __builtin_cpu_supports("f16c");

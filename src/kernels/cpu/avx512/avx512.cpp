@@ -23,7 +23,9 @@ const Kernels* avx512_kernels() {
       .attention_runs = avx512::attention_runs,
       .attention_join = avx512::attention_join,
       .gemm_f32 = avx512::gemm_f32,
+      .gemm_bf16 = &avx512::gemm_bf16,
       .logits = &avx512::logits,
+      .training = &avx512::training,
   };
   const bool usable = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&

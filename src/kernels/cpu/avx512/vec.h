@@ -101,7 +101,9 @@ void attention_runs(const AttentionTask& task, int64_t kv_head, int64_t run_begi
                     float* found);
 void attention_join(const AttentionTask& task, int64_t kv_head, float* found);
 void gemm_f32(const GemmF32& gemm);
+extern const GemmBf16Kernels gemm_bf16;
 extern const LogitKernels logits;
+extern const TrainingKernels training;
 void linear_q4_0(const LinearTask& task, int64_t panel_begin, int64_t panel_end);
 void linear_q4_1(const LinearTask& task, int64_t panel_begin, int64_t panel_end);
 void linear_q5_0(const LinearTask& task, int64_t panel_begin, int64_t panel_end);
