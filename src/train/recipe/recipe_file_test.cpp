@@ -47,6 +47,32 @@ std::string finish_error(const RecipeFile& recipe) {
   return finished ? "no error" : finished.error().message;
 }
 
+// Some of these are what the library's parser takes for impossible.
+TEST(RecipeFile, RefusesWhatIsNoToml) {
+  for (const char* text :
+       {"a = 1\n[[\x1b]]\n", "\u00e9 = 1", "a = 1\n\uFE7F b = 2", "a = \u00e9", "a = \"open\nb = 1",
+        "a = '''open", "a = \"\\", "a = 1979-05-27T07:32:00Zb\"\u0613", "[a", "= 1", "a", "\""}) {
+    const auto recipe = RecipeFile::parse(text, "r.toml");
+    ASSERT_FALSE(recipe.has_value()) << text;
+    EXPECT_THAT(recipe.error().message, testing::StartsWith("r.toml:")) << text;
+  }
+  const auto letters = RecipeFile::parse("a = 1\n\u00fcber = 1", "r.toml");
+  EXPECT_THAT(letters.error().message, HasSubstr("r.toml:2: a letter outside of ASCII"));
+}
+
+TEST(RecipeFile, TakesAnyLetterInQuotesAndComments) {
+  const RecipeFile recipe = parsed(
+      "\uFEFF# \u00fc \\ ' \"\n"
+      "a = \"\u00fc \\\" \u00fc\"\n"
+      "b = '\u00fc\\'\n"
+      "c = \"\"\"\n\u00fc\n\"\"\" # \u00fc\n"
+      "\"\u00fc\" = '''\u00fc'''\n");
+  EXPECT_EQ(recipe.root().text("a"), "\u00fc \" \u00fc");
+  EXPECT_EQ(recipe.root().text("b"), "\u00fc\\");
+  EXPECT_EQ(recipe.root().text("c"), "\u00fc\n");
+  EXPECT_EQ(recipe.root().text("\u00fc"), "\u00fc");
+}
+
 TEST(RecipeFile, ReadsEachKindOfValue) {
   const RecipeFile recipe = parsed(kRecipe);
   const RecipeTable root = recipe.root();

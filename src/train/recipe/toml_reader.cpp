@@ -2,12 +2,16 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 
 #include "train/recipe/document.h"
 
 // Compiled in here, without exceptions: a fault is a value.
 #define TOML_HEADER_ONLY 1
 #define TOML_EXCEPTIONS 0
+// The parser asserts of some malformed texts that they cannot be ("[[" before a control character),
+// and behind that says what is wrong with them: let it.
+#define TOML_ASSERT(expression) static_assert(true)
 #include <toml++/toml.h>
 
 namespace minke::recipe {
@@ -144,9 +148,57 @@ void write_table(const Node::Table& table, const std::string& path, std::string&
   }
 }
 
+// Where a string or comment that begins at `at` ends; `at` where none does. One that is not closed
+// ends with its line, where the parser will complain.
+size_t end_of_quoted(std::string_view text, size_t at) {
+  const char quote = text[at];
+  if (quote == '#') return std::min(text.find('\n', at), text.size());
+  if (quote != '"' && quote != '\'') return at;
+  const std::string three(3, quote);
+  const bool is_long = text.substr(at).starts_with(three);
+  const std::string_view end = is_long ? std::string_view(three) : text.substr(at, 1);
+  for (size_t i = at + end.size(); i < text.size(); ++i) {
+    if (quote == '"' && text[i] == '\\') {
+      ++i;
+    } else if (text.substr(i).starts_with(end)) {
+      i += end.size();
+      while (is_long && i < text.size() && text[i] == quote) ++i;  // a long one may end with quotes
+      return i;
+    } else if (!is_long && text[i] == '\n') {
+      return i;
+    }
+  }
+  return text.size();
+}
+
+// TOML is ASCII outside of strings and comments. The parser (3.3) takes letters beyond it there for
+// what cannot be, and may then do anything; so they are looked for first. 0: there are none.
+size_t line_of_stray_letter(std::string_view text) {
+  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+  size_t line = 1;
+  size_t at = text.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0;
+  char before = '\n';
+  while (at < text.size()) {
+    if (static_cast<uint8_t>(text[at]) >= 0x80) return line;
+    // A quote inside a word begins no string: the parser looks on over it.
+    const bool begins = text[at] == '#' || std::string_view(" \t\r\n=,.[{").contains(before);
+    const size_t end = std::max(begins ? end_of_quoted(text, at) : at, at + 1);
+    before = text[end - 1];
+    line += static_cast<size_t>(std::ranges::count(text.substr(at, end - at), '\n'));
+    at = end;
+  }
+  return 0;
+}
+
 }  // namespace
 
 Result<Node> read_toml(std::string_view text, const std::string& name) {
+  if (const size_t line = line_of_stray_letter(text); line != 0) {
+    return misuse(
+        fmt::format("{}:{}: a letter outside of ASCII stands outside of quotes: keys and "
+                    "values with such letters are written \"like this\"",
+                    name, line));
+  }
   const toml::parse_result parsed = toml::parse(text, name);
   if (parsed.failed()) {
     const toml::parse_error& error = parsed.error();
@@ -156,6 +208,7 @@ Result<Node> read_toml(std::string_view text, const std::string& name) {
 }
 
 Node read_toml_value(const std::string& text) {
+  if (line_of_stray_letter(text) != 0) return {.value = text};
   const toml::parse_result parsed = toml::parse("value = " + text);
   // One value and no more: a line end could smuggle in a second key.
   if (!parsed.failed() && parsed.table().size() == 1) {
