@@ -7,6 +7,7 @@
 
 #include "core/float_bits.h"
 #include "train/masters.h"
+#include "train/optimiser.h"
 #include "train/testing.h"
 #include "train/trainer.h"
 
@@ -163,6 +164,79 @@ TEST_P(ModelGradientTest, EqualsAutogradOfPyTorch) {
       EXPECT_NEAR(entry.values()[i * 97 % entry.values().size()], golden[index].some[i],
                   0.004 * typical)
           << golden[index].name << ", sample " << i;
+    }
+  }
+}
+
+struct GoldenWay {
+  std::string name;
+  double length = 0.0;
+  struct Place {
+    size_t index = 0;
+    double before = 0.0, behind = 0.0;
+  } places[4] = {};
+};
+
+// The part of tests/golden/tiny_adamw.txt that belongs to `variant`.
+std::vector<GoldenWay> read_golden_ways(const Variant& variant, std::vector<double>& losses) {
+  std::ifstream file(MINKE_SOURCE_DIR "/tests/golden/tiny_adamw.txt");
+  std::vector<GoldenWay> golden;
+  bool ours = false;
+  for (std::string line; std::getline(file, line);) {
+    std::istringstream words(line);
+    std::string first, family, tied;
+    words >> first;
+    if (first.empty() || first == "#") continue;
+    if (first == "model") {
+      words >> family >> tied;
+      ours = family == variant.family && (tied == "tied") == variant.tied;
+      for (double loss = 0.0; ours && words >> loss;) losses.push_back(loss);
+    } else if (ours) {
+      GoldenWay& way = golden.emplace_back();
+      way.name = first;
+      words >> way.length;
+      for (auto& place : way.places) words >> place.index >> place.before >> place.behind;
+      EXPECT_TRUE(words) << line;
+    }
+  }
+  return golden;
+}
+
+TEST_P(ModelGradientTest, ThreeStepsOfAdamWEqualPyTorchs) {
+  std::vector<double> losses;
+  const std::vector<GoldenWay> golden = read_golden_ways(GetParam(), losses);
+  Gradients gradients(*model_, [](const Weight& weight) {
+    return !weight.name.ends_with("exp_probs_b.bias");  // moved by the load, not by gradients
+  });
+  ASSERT_EQ(golden.size(), gradients.entries().size());
+  Optimiser optimiser(
+      gradients, *ops_, ops_->pool(),
+      {.beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8, .weight_decay = 0.1, .clip_norm = 1.0});
+  std::vector<std::vector<float>> starts;
+  for (const Gradients::Entry& entry : gradients.entries()) {
+    starts.emplace_back(entry.weight->f32(), entry.weight->f32() + entry.values().size());
+  }
+  constexpr double kLearningRate = 1e-3;
+  for (size_t step = 0; step + 1 < losses.size(); ++step) {
+    gradients.zero();
+    EXPECT_NEAR(differentiate(gradients), losses[step], 1e-3) << "step " << step;
+    ASSERT_TRUE(optimiser.step(gradients, kLearningRate)->applied);
+  }
+  EXPECT_NEAR(inference_loss(), losses.back(), 1e-3);
+  for (size_t i = 0; i < golden.size(); ++i) {
+    const Gradients::Entry& entry = gradients.entries()[i];
+    ASSERT_EQ(entry.weight->name, golden[i].name);
+    double squares = 0.0;
+    for (size_t at = 0; at < entry.values().size(); ++at) {
+      const double moved = entry.weight->f32()[at] - starts[i][at];
+      squares += moved * moved;
+    }
+    EXPECT_NEAR(std::sqrt(squares), golden[i].length, 0.005 * golden[i].length) << golden[i].name;
+    for (const auto& place : golden[i].places) {
+      EXPECT_NEAR(starts[i][place.index], place.before, 1e-6) << golden[i].name;
+      EXPECT_NEAR(entry.weight->f32()[place.index] - place.before, place.behind - place.before,
+                  0.01 * kLearningRate)
+          << golden[i].name << ", element " << place.index;
     }
   }
 }

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""Gradients of tiny models of each family by PyTorch's autograd, in double precision.
+"""Gradients of tiny models of each family by PyTorch's autograd, and three steps of its AdamW, in
+double precision.
 
     python make_tiny_gradients.py > tiny_gradients.txt
+    python make_tiny_gradients.py --adamw > tiny_adamw.txt
 
 The model is written here from the papers, apart from minke's code. Like minke's forward pass
 (docs/numerics.md) it rounds q, k, v and the exponentials of each page of 64 keys to bf16, with the
@@ -10,6 +12,7 @@ src/train/testing.h repeats. Needs torch; made with 2.15.
 """
 
 import math
+import sys
 
 import torch
 
@@ -29,6 +32,7 @@ MODELS = [
     ("deepseek-v2-lite", False),
     ("deepseek-v3", False),
 ]
+ADAMW_STEPS, LEARNING_RATE, WEIGHT_DECAY, CLIP_NORM = 3, 1e-3, 0.1, 1.0
 torch.set_default_dtype(torch.float64)
 
 
@@ -256,20 +260,23 @@ def forward(w, ids, family):
     return rms_norm(x, w["output_norm.weight"]) @ head.T
 
 
-def main():
+def mean_loss(w, family):
+    loss = 0.0
+    for stream, length in enumerate(LENGTHS, start=50):
+        ids = tokens(stream, length + 1)
+        logits = forward(w, torch.tensor(ids[:-1]), family)
+        loss = loss + torch.nn.functional.cross_entropy(
+            logits, torch.tensor(ids[1:]), reduction="sum"
+        )
+    return loss / sum(LENGTHS)
+
+
+def gradients():
     print("# Made by make_tiny_gradients.py. For each weight: its name, the gradient's norm, and")
     print("# its elements 0, 97, 194 and 291 (modulo its length).")
     for family, tied in MODELS:
         w = make_weights(family, tied)
-        loss, targets = 0.0, 0
-        for stream, length in enumerate(LENGTHS, start=50):
-            ids = tokens(stream, length + 1)
-            logits = forward(w, torch.tensor(ids[:-1]), family)
-            loss = loss + torch.nn.functional.cross_entropy(
-                logits, torch.tensor(ids[1:]), reduction="sum"
-            )
-            targets += length
-        loss = loss / targets
+        loss = mean_loss(w, family)
         loss.backward()
         print(f"model {family} {'tied' if tied else 'untied'} {loss.item():.9g}")
         for name, value in w.items():
@@ -278,4 +285,44 @@ def main():
             print(name, *(f"{number:.9g}" for number in [gradient.norm().item(), *some]))
 
 
-main()
+def adamw():
+    print("# Made by make_tiny_gradients.py --adamw. Of a model the losses before, between and")
+    print(f"# behind {ADAMW_STEPS} steps. For each weight: its name, the length of the way it went, and")
+    print("# the four elements with the largest first gradients: place, value before and behind.")
+    for family, tied in MODELS:
+        # The router's bias is not trained by gradients.
+        w = make_weights(family, tied)
+        trained = {n: value for n, value in w.items() if not n.endswith("exp_probs_b.bias")}
+        start = {name: value.detach().clone().flatten() for name, value in trained.items()}
+        matrices = [v for v in trained.values() if v.dim() > 1]
+        vectors = [v for v in trained.values() if v.dim() == 1]
+        optimiser = torch.optim.AdamW(
+            [
+                {"params": matrices, "weight_decay": WEIGHT_DECAY},
+                {"params": vectors, "weight_decay": 0.0},
+            ],
+            lr=LEARNING_RATE,
+            betas=(0.9, 0.95),
+        )
+        losses, largest = [], {}
+        for _ in range(ADAMW_STEPS):
+            optimiser.zero_grad()
+            loss = mean_loss(w, family)
+            losses.append(loss.item())
+            loss.backward()
+            if not largest:
+                largest = {n: v.grad.flatten().abs().topk(4).indices for n, v in trained.items()}
+            torch.nn.utils.clip_grad_norm_(trained.values(), CLIP_NORM)
+            optimiser.step()
+        losses.append(mean_loss(w, family).item())
+        name_of = "tied" if tied else "untied"
+        print(f"model {family} {name_of}", *(f"{number:.9g}" for number in losses))
+        for name, value in trained.items():
+            end = value.detach().flatten()
+            print(name, f"{(end - start[name]).norm().item():.9g}", end="")
+            for i in largest[name].tolist():
+                print(f" {i} {start[name][i].item():.9g} {end[i].item():.9g}", end="")
+            print()
+
+
+adamw() if "--adamw" in sys.argv else gradients()
