@@ -9,11 +9,12 @@
 //   TokenLoss loss = softmax_cross_entropy(...);        // train/loss.h
 //   tape.backward(logits, loss.dlogits);                // gradients += d loss / d weights
 //
-// A tape keeps every activation from the forward pass until backward() has used it. Weights that it
-// multiplies by keep their rows (Ops::prepare with keep_rows) and their places, and must not change
-// between forward and backward; those that are trained are fp32 or have a master. Sequences
-// start at position 0: attention to keys that an earlier forward pass cached has no gradient here,
-// and is refused. One thread, the one that owns the Ops.
+// A tape keeps what backward() will read of the forward pass, until it has: a tensor of which only
+// the gradient matters (a term of a sum, what a frozen weight is multiplied by) is not kept.
+// Weights that it multiplies by keep their rows (Ops::prepare with keep_rows) and their places, and
+// must not change between forward and backward; those that are trained are fp32 or have a master.
+// Sequences start at position 0: attention to keys that an earlier forward pass cached has no
+// gradient here, and is refused. One thread, the one that owns the Ops.
 #pragma once
 
 #include <functional>
@@ -77,10 +78,14 @@ class Tape : public OpsDecorator {
                  const Weight& gate, const Weight& up, const Weight& down) override;
 
  private:
-  // The op's result and what to do with its gradient. The tensors it captured live until then, so
-  // a storage names one tensor of the step and may be the key of its gradient.
+  // A tensor of the step, after its memory may have gone to another.
+  struct Name {
+    int64_t id = 0;
+    Shape shape;
+  };
+  // The op's result and what to do with its gradient.
   struct Node {
-    Tensor output;
+    Name output;
     std::function<void(const Tensor& dy)> backward;
   };
   // Rope's angles, made once for the layers of a step that share positions and spec.
@@ -93,14 +98,20 @@ class Tape : public OpsDecorator {
 
   void record(const Tensor& output, std::initializer_list<const Tensor*> inputs,
               std::function<void(const Tensor&)> backward);
-  void add_gradient(const Tensor& input, Tensor gradient);
+  // Of a tensor that is alive.
+  Name name_of(const Tensor& tensor);
+  // Of a result, whose memory may have been another's before.
+  Name begin_name(const Tensor& tensor);
+  void add_gradient(const Name& input, Tensor gradient);
   std::shared_ptr<const RopeTable> rope_table(std::span<const int32_t> positions,
                                               const RopeSpec& spec);
 
   Gradients& gradients_;
   BackwardContext context_;
   std::vector<Node> nodes_;
-  std::unordered_map<const TensorStorage*, Tensor> tensor_gradients_;
+  std::unordered_map<const TensorStorage*, int64_t> ids_;  // of who had a storage last
+  int64_t ids_given_ = 0;
+  std::unordered_map<int64_t, Tensor> tensor_gradients_;  // by id
   std::vector<SharedRopeTable> rope_tables_;
   std::vector<SequenceRows> sequences_;  // of the step's batch
   float balance_weight_ = 0.0F;
