@@ -24,7 +24,7 @@ USES = {
     "quantize": ["models"],
     "engine": ["models", "text"],
     "eval": ["engine", "tasks"],
-    "train": ["engine", "tasks"],
+    "train": ["eval"],
     "server": ["engine"],
     "cli": ["train", "eval", "quantize", "server"],
 }

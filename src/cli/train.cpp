@@ -2,8 +2,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "cli/command.h"
 #include "cli/model_flags.h"
@@ -50,44 +54,106 @@ class RunView {
 
   // A line now and then, and the bar always: a curve that one can read while it grows.
   void show_step(const Json& entry) {
-    const auto step = entry.value("step", int64_t{0});
     const std::string stage = entry.value("stage", "");
-    const double seconds = entry.value("step_seconds", 0.0);
-    const bool learns_by_trial = entry.contains("reward");
-    const double rate =
-        seconds > 0.0 ? static_cast<double>(entry.value("tokens", int64_t{0})) / seconds : 0.0;
-    std::string now =
-        learns_by_trial
-            ? fmt::format("reward {:.3f}  right {:.1f}%  {:.0f} tokens an answer",
-                          entry.value("reward", 0.0), 100.0 * entry.value("accuracy", 0.0),
-                          entry.value("answer_tokens", 0.0))
-            : fmt::format("loss {:.4f}  {} tokens/s", entry.value("loss", 0.0),
-                          with_commas(static_cast<int64_t>(rate)));
+    const auto done = entry.value("stage_step", int64_t{0});
+    const auto all = std::max(entry.value("stage_steps", int64_t{1}), int64_t{1});
     if (stage != stage_) {
       bar_.finish();
       stage_ = stage;
       next_line_ = 0.0;
+      stage_seconds_ = 0.0;
+      steps_seen_ = 0;
     }
-    const double share = static_cast<double>(entry.value("stage_step", int64_t{0})) /
-                         static_cast<double>(entry.value("stage_steps", int64_t{1}));
-    if (share >= next_line_) {
+    stage_seconds_ += entry.value("step_seconds", 0.0);
+    ++steps_seen_;
+    const double left =
+        stage_seconds_ / static_cast<double>(steps_seen_) * static_cast<double>(all - done);
+    const double share = static_cast<double>(done) / static_cast<double>(all);
+    constexpr int kColumns = 80;
+    if (share >= next_line_ || done == all) {
       bar_.finish();
-      console_->out(fmt::format("{:>6}  {:<10} {}\n", with_commas(step), stage, now));
+      const std::string begin =
+          fmt::format("{:>6}  {:<8.10}", with_commas(entry.value("step", int64_t{0})), stage);
+      console_->out(begin + fitting(parts_of(entry, left), kColumns - text_width(begin)) + "\n");
       (void)console_->flush();
       next_line_ = share + 0.05;
     }
-    bar_.update(stage, share, now);
+    // The bar says itself how long it takes.
+    const int room = console_->width() - text_width(stage) - kBarColumns;
+    bar_.update(stage, share, fitting(parts_of(entry, std::nullopt), room));
+  }
+
+  // What there is to say of a step, what matters most first.
+  std::vector<std::string> parts_of(const Json& entry, std::optional<double> left) const {
+    std::vector<std::string> parts;
+    const std::string kind = entry.value("kind", "");
+    if (kind == "grpo") {
+      parts.push_back(fmt::format("reward {:.3f}", entry.value("reward", 0.0)));
+    } else if (kind == "reject") {
+      parts.push_back(fmt::format("kept {}", with_commas(entry.value("kept", int64_t{0}))));
+      parts.push_back(fmt::format("{:.0f}% right", 100.0 * entry.value("accuracy", 0.0)));
+    } else {
+      parts.push_back(fmt::format("loss {:.4f}", entry.value("loss", 0.0)));
+    }
+    const double tokens = entry.value("tokens", 0.0) + entry.value("sampled_tokens", 0.0);
+    if (const double seconds = entry.value("step_seconds", 0.0); seconds > 0.0) {
+      parts.push_back(fmt::format("{} tok/s", with_commas(static_cast<int64_t>(tokens / seconds))));
+    }
+    if (entry.contains("peak_share")) {
+      parts.push_back(fmt::format("{:.0f}% of peak", 100.0 * entry.value("peak_share", 0.0)));
+    }
+    if (left) parts.push_back(short_time(*left) + " left");
+    const double hours = entry.value("seconds", 0.0) / 3600.0;
+    if (plan_.price_per_hour > 0.0) parts.push_back(money(hours));
+    if (plan_.watts > 0.0) parts.push_back(energy(hours));
+    if (kind == "grpo") {
+      parts.push_back(fmt::format("{:.0f}% right", 100.0 * entry.value("accuracy", 0.0)));
+      parts.push_back(fmt::format("{:.0f} each", entry.value("answer_tokens", 0.0)));
+    }
+    return parts;
+  }
+  // Those that have room, two spaces before each.
+  static std::string fitting(const std::vector<std::string>& parts, int columns) {
+    std::string line;
+    for (const std::string& part : parts) {
+      if (text_width(line) + 2 + text_width(part) <= columns) line += "  " + part;
+    }
+    return line;
+  }
+  static std::string short_time(double seconds) {
+    const auto whole = static_cast<int64_t>(std::llround(seconds));
+    if (whole < 100) return fmt::format("{}s", whole);
+    if (whole < 6000) return fmt::format("{}m", (whole + 30) / 60);
+    return fmt::format("{}h{:02}m", whole / 3600, whole % 3600 / 60);
+  }
+  std::string money(double hours) const {
+    return fmt::format("{:.2f} {}", hours * plan_.price_per_hour,
+                       plan_.currency.empty() ? "of money" : plan_.currency);
+  }
+  std::string energy(double hours) const {
+    const double watt_hours = hours * plan_.watts;
+    return watt_hours < 1000.0 ? fmt::format("{:.1f} Wh", watt_hours)
+                               : fmt::format("{:.2f} kWh", watt_hours / 1000.0);
   }
 
   void show_evaluation(const Json& entry) {
+    bar_.finish();
+    const auto each = entry.value("samples_each", int64_t{1});
+    console_->out(fmt::format("        {}: right {:.1f}% ({:.1f} to {:.1f})",
+                              entry.value("task", ""), 100.0 * entry.value("pass_1", 0.0),
+                              100.0 * entry.value("pass_1_low", 0.0),
+                              100.0 * entry.value("pass_1_high", 0.0)));
+    if (each > 1) {
+      console_->out(
+          fmt::format(", {:.1f}% at least once of {}", 100.0 * entry.value("pass_k", 0.0), each));
+      if (entry.contains("cons_k")) {
+        console_->out(fmt::format(", {:.1f}% by vote", 100.0 * entry.value("cons_k", 0.0)));
+      }
+    }
     console_->out(fmt::format(
-        "        {}: right {:.1f}% ± {:.1f} (once), {:.1f}% (at least one of {}), form {:.1f}%, "
-        "{:.0f} "
-        "tokens an answer, {} problems not seen before\n",
-        entry.value("task", ""), 100.0 * entry.value("pass_1", 0.0),
-        196.0 * entry.value("pass_1_error", 0.0), 100.0 * entry.value("pass_k", 0.0),
-        entry.value("samples_each", int64_t{0}), 100.0 * entry.value("format", 0.0),
-        entry.value("answer_tokens", 0.0), with_commas(entry.value("problems", int64_t{0}))));
+        "\n        form {:.1f}%, {:.0f} tokens an answer, {} problems not seen before\n",
+        100.0 * entry.value("format", 0.0), entry.value("answer_tokens", 0.0),
+        with_commas(entry.value("problems", int64_t{0}))));
     if (entry.contains("samples") && !entry["samples"].empty()) {
       const Json& sample = entry["samples"].front();
       console_->out(indented(sample.value("prompt", "") + "\n" + sample.value("answer", "") +
@@ -112,14 +178,19 @@ class RunView {
     const double seconds = entry.value("seconds", 0.0);
     const double hours = seconds / 3600.0;
     std::string cost;
-    if (plan_.price_per_hour > 0.0)
-      cost += fmt::format(", {:.2f} of money", hours * plan_.price_per_hour);
-    if (plan_.watts > 0.0) cost += fmt::format(", {:.3f} kWh", hours * plan_.watts / 1000.0);
-    console_->out(fmt::format("{}: trained in {}{}; minke chat {} talks to it\n",
-                              entry.value("model", ""), duration(seconds), cost,
-                              entry.value("model", "")));
+    if (plan_.price_per_hour > 0.0) cost += ", " + money(hours);
+    if (plan_.watts > 0.0) cost += ", " + energy(hours);
+    const std::string path = entry.value("model", "");
+    console_->out(fmt::format("{}: trained in {}{}; ", path, duration(seconds), cost));
+    console_->out(plan_.adapter_rank > 0
+                      ? fmt::format("minke chat {} --adapter {} talks to it\n", plan_.model, path)
+                      : fmt::format("minke chat {} talks to it\n", path));
+    if (const std::string report = entry.value("report", ""); !report.empty()) {
+      console_->out(fmt::format("{}: what it can do, and what it took\n", report));
+    }
   }
 
+  static constexpr int kBarColumns = 40;  // of the bar, its share and its time
   Console* console_;
   ProgressBar bar_;
   const RunPlan& plan_;
@@ -127,6 +198,8 @@ class RunView {
   int64_t steps_;
   std::string stage_;
   double next_line_ = 0.0;
+  double stage_seconds_ = 0.0;  // of the steps seen in this stage
+  int64_t steps_seen_ = 0;
 };
 
 class Train : public Command {
@@ -138,7 +211,8 @@ class Train : public Command {
         .description =
             "Carries out a recipe: learning from texts, then by trial, with rules that say what "
             "was right. The run's folder gets metrics.jsonl, checkpoints and, at the end, "
-            "model.gguf. Ctrl-C stops behind the step under way with a checkpoint; --resume goes "
+            "model.gguf (or adapter.gguf) and report.html. Ctrl-C stops behind the step under way "
+            "with a checkpoint; --resume goes "
             "on as if nothing had been. docs/train.md has the whole story.",
         .examples = {{"minke train recipes/zero.toml", "a small R1 from nothing"},
                      {"minke train recipes/zero.toml --set seed=2 -o runs/zero-2",

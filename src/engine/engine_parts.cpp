@@ -92,10 +92,14 @@ Status read_text_side(EngineParts& parts, const ModelConfig& config) {
   // A template that does not parse spoils chats, and only them.
   MINKE_ASSIGN(const std::string_view source,
                parts.file->text_or("tokenizer.chat_template", std::string_view()));
-  const std::string& given = parts.options.chat_template;
-  if (!given.empty() || !source.empty()) {
-    parts.chat_template = ChatTemplate::parse(given.empty() ? std::string(source) : given);
+  // What the caller gives comes first, then the adapter's: it was trained to answer that.
+  std::string chosen = parts.options.chat_template;
+  if (chosen.empty() && !parts.options.adapter.empty()) {
+    MINKE_ASSIGN(const GgufFile adapter, GgufFile::open(parts.options.adapter));
+    MINKE_ASSIGN(chosen, adapter.text_or("tokenizer.chat_template", std::string_view()));
   }
+  if (chosen.empty()) chosen = source;
+  if (!chosen.empty()) parts.chat_template = ChatTemplate::parse(std::move(chosen));
   if (!parts.chat_template) {
     parts.chat_template =
         without_template(parts.options.model, std::move(parts.chat_template).error());

@@ -46,27 +46,6 @@ class FinishedQueue {
   std::deque<Finished> items_;
 };
 
-EvalSample judged(const Task& task, const Problem& problem, int64_t sample, EvalAnswer answer) {
-  Verdict verdict = task.check(problem, answer.answer);
-  EvalSample judged = {.problem = problem.id,
-                       .sample = sample,
-                       .prompt = problem.prompt,
-                       .expected = problem.expected,
-                       .thinking = std::move(answer.thinking),
-                       .answer = std::move(answer.answer),
-                       .thinking_closed = answer.thinking_closed,
-                       .truncated = answer.truncated,
-                       .well_formed = verdict.well_formed,
-                       .correct = verdict.correct,
-                       .why = std::move(verdict.why),
-                       .tokens = answer.tokens};
-  // Whatever stands in an answer that was cut off: it has not been given.
-  if (judged.truncated && judged.correct) judged.why = "cut off";
-  judged.correct = judged.correct && !judged.truncated;
-  judged.well_formed = judged.well_formed && judged.thinking_closed && !judged.truncated;
-  return judged;
-}
-
 uint64_t sample_seed(uint64_t seed, const Problem& problem, int64_t sample) {
   const auto words = philox(seed, stable_hash(problem.id), static_cast<uint64_t>(sample));
   return uint64_t{words[0]} << 32 | words[1];
@@ -115,6 +94,27 @@ double share_of(const std::vector<const EvalSample*>& samples, bool EvalSample::
 }
 
 }  // namespace
+
+EvalSample judged(const Task& task, const Problem& problem, int64_t sample, EvalAnswer answer) {
+  Verdict verdict = task.check(problem, answer.answer);
+  EvalSample judged = {.problem = problem.id,
+                       .sample = sample,
+                       .prompt = problem.prompt,
+                       .expected = problem.expected,
+                       .thinking = std::move(answer.thinking),
+                       .answer = std::move(answer.answer),
+                       .thinking_closed = answer.thinking_closed,
+                       .truncated = answer.truncated,
+                       .well_formed = verdict.well_formed,
+                       .correct = verdict.correct,
+                       .why = std::move(verdict.why),
+                       .tokens = answer.tokens};
+  // Whatever stands in an answer that was cut off: it has not been given.
+  if (judged.truncated && judged.correct) judged.why = "cut off";
+  judged.correct = judged.correct && !judged.truncated;
+  judged.well_formed = judged.well_formed && judged.thinking_closed && !judged.truncated;
+  return judged;
+}
 
 std::vector<Problem> choose_problems(const Task& task, const EvalRequest& request) {
   const uint64_t size = task.size(request.split);

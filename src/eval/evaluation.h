@@ -47,6 +47,9 @@ Status evaluate(const Task& task, const std::vector<Problem>& problems, const Ev
                 const Ask& ask, SampleFile& file,
                 const std::function<bool(std::span<const EvalSample>)>& progress);
 
+// What the task says of an answer. One that was cut off has not been given, whatever stands in it.
+EvalSample judged(const Task& task, const Problem& problem, int64_t sample, EvalAnswer answer);
+
 struct EvalSummary {
   int64_t problems = 0;  // with all of their samples
   int64_t samples = 0;

@@ -134,12 +134,14 @@ Result<Adapter> Adapter::read(const GgufFile& file, Model& model, Ops& ops) {
   return adapter;
 }
 
-Status Adapter::write(const std::string& path, const std::string& base) const {
+Status Adapter::write(const std::string& path, const std::string& base,
+                      const std::string& chat_template) const {
   MINKE_ASSIGN(GgufWriter writer, GgufWriter::create(path));
   writer.set_text("general.architecture", architecture_);
   writer.set_text("general.type", "adapter");
   writer.set_text("general.name", base + " adapter");
   writer.set_text("adapter.type", "lora");
+  if (!chat_template.empty()) writer.set_text("tokenizer.chat_template", chat_template);
   // The scale is in the matrices.
   writer.set_float32("adapter.lora.alpha", static_cast<float>(rank_));
   for (const Half& half : halves_) {

@@ -292,7 +292,7 @@ Result<std::shared_ptr<const Task>> make_gsm8k(const TaskSettings& settings) {
 
 Result<std::shared_ptr<const Task>> make_math500(const TaskSettings& settings) {
   auto task = std::make_shared<FileTask>(settings.spec());
-  MINKE_TRY(add_set("math", "math/math500.jsonl", Split::kTest, add_math_row, task.get()));
+  MINKE_TRY(add_set("math500", "math/math500.jsonl", Split::kTest, add_math_row, task.get()));
   MINKE_TRY(add_set("math", "math/math_train.json", Split::kTrain, add_math_row, task.get()));
   return task;
 }

@@ -70,10 +70,15 @@ std::optional<std::string_view> behind_answer_word(std::string_view line) {
   return std::nullopt;
 }
 
-std::optional<std::string_view> last_answer_line(std::string_view text) {
-  std::optional<std::string_view> found;
+// The line itself, and what stands behind its "Answer:".
+struct AnswerLine {
+  std::string_view line, answer;
+};
+std::optional<AnswerLine> last_answer_line(std::string_view text) {
+  std::optional<AnswerLine> found;
   for (const auto part : std::views::split(text, '\n')) {
-    if (const auto behind = behind_answer_word(std::string_view(part))) found = behind;
+    const std::string_view line(part);
+    if (const auto behind = behind_answer_word(line)) found = {.line = line, .answer = *behind};
   }
   return found;
 }
@@ -127,10 +132,33 @@ std::optional<std::string_view> final_answer(std::string_view text) {
   text = trimmed(text);
   auto found = last_boxed(text);
   if (!found) found = last_tagged(text);
-  if (!found) found = last_answer_line(text);
+  if (const auto line = found ? std::nullopt : last_answer_line(text)) found = line->answer;
   if (!found && !text.contains('\n')) found = text;
   if (!found || trimmed(*found).empty()) return std::nullopt;
   return without_dress(*found);
+}
+
+std::optional<WorkedAnswer> worked_answer(std::string_view text) {
+  constexpr std::string_view kFence = "```";
+  text = trimmed(text);
+  const auto given = final_answer(text);
+  WorkedAnswer worked;
+  if (last_boxed(text)) {
+    worked = {.way = std::string(text), .answer = fmt::format("\\boxed{{{}}}", *last_boxed(text))};
+  } else if (last_tagged(text)) {
+    worked = {.way = std::string(text), .answer = fmt::format("<answer>{}</answer>", *given)};
+  } else if (const auto line = last_answer_line(text); line && given) {
+    worked = {
+        .way = std::string(text.substr(0, static_cast<size_t>(line->line.data() - text.data()))),
+        .answer = fmt::format("Answer: {}", *given)};
+  } else if (text.ends_with(kFence)) {
+    const size_t begin = text.rfind(kFence, text.size() - 2 * kFence.size());
+    if (begin == std::string_view::npos) return std::nullopt;
+    worked = {.way = std::string(text.substr(0, begin)), .answer = std::string(text.substr(begin))};
+  }
+  worked.way = std::string(trimmed(worked.way));
+  if (worked.way.empty() || worked.answer.empty()) return std::nullopt;
+  return worked;
 }
 
 Verdict check_number(std::string_view expected, std::string_view answer) {

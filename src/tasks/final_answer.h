@@ -19,6 +19,17 @@ std::optional<std::string_view> last_boxed(std::string_view text);
 // the emphasis, quotes, dollar signs and full stop around it; nothing where there is none of them.
 std::optional<std::string_view> final_answer(std::string_view text);
 
+// An answer that was worked out on the way, taken apart: what led to it, and what it comes down to
+// in the form in which it was given ("Answer: 7", "\\boxed{7}", "<answer>7</answer>", a block of
+// code). An "Answer:" line and a block of code are cut out of the way; the others, which stand
+// inside sentences, stay in it.
+struct WorkedAnswer {
+  std::string way;
+  std::string answer;
+};
+// Nothing where there is no final answer in one of these forms, or no way to it.
+std::optional<WorkedAnswer> worked_answer(std::string_view text);
+
 // Whether the final answer is the number `expected` (parse_rational's forms, dollar and percent
 // signs aside). Well formed: a number.
 Verdict check_number(std::string_view expected, std::string_view answer);

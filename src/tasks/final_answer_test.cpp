@@ -66,5 +66,23 @@ TEST(CheckPhrase, LooksAwayFromCase) {
   EXPECT_TRUE(check_phrase("Monday", "Answer: Tuesday").well_formed);
 }
 
+TEST(WorkedAnswer, IsTheWayAndWhatItComesDownTo) {
+  const auto of = [](std::string_view text) {
+    const auto worked = worked_answer(text);
+    return worked ? worked->way + " | " + worked->answer : std::string("none");
+  };
+  EXPECT_EQ(of("2 and 2 are 4.\n\nAnswer: 4"), "2 and 2 are 4. | Answer: 4");
+  EXPECT_EQ(of("So.\n**Answer: $4.**\n"), "So. | Answer: $4");
+  EXPECT_EQ(of("It is $\\boxed{\\frac{1}{2}}$."),
+            "It is $\\boxed{\\frac{1}{2}}$. | \\boxed{\\frac{1}{2}}");
+  EXPECT_EQ(of("As <answer> 4 </answer>"), "As <answer> 4 </answer> | <answer>4</answer>");
+  EXPECT_EQ(of("Add them.\n```python\na + b\n```"), "Add them. | ```python\na + b\n```");
+  // Nothing led to it, or it is nowhere said.
+  EXPECT_EQ(of("Answer: 4"), "none");
+  EXPECT_EQ(of("4"), "none");
+  EXPECT_EQ(of("```"), "none");
+  EXPECT_EQ(of("Two lines\nand no answer"), "none");
+}
+
 }  // namespace
 }  // namespace minke

@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "io/sha256.h"
+#include "text/thinking_template.h"
 
 namespace minke {
 namespace {
@@ -604,6 +605,27 @@ TEST(ChatTemplate, RendersToolsForV31) {
   request.enable_thinking = false;
   EXPECT_THAT(chat_template.render_for_answer(request)->text(),
               EndsWith("<｜Assistant｜><think></think>"));
+}
+
+// What is put behind a template that knows no thinking is a switch like any other.
+TEST(ThinkingTemplate, OpensTheThinkingAndCanBeSwitchedOff) {
+  const auto thinks = ChatTemplate::parse(thinking_template(ChatTemplate::builtin_chatml()));
+  ASSERT_TRUE(thinks) << thinks.error().message;
+  EXPECT_TRUE(thinks->traits().knows_thinking);
+  EXPECT_TRUE(thinks->traits().opens_thinking);
+  EXPECT_TRUE(thinks->traits().has_thinking_switch);
+  EXPECT_EQ(thinks->traits().thinking, ThinkingStyle());
+  ChatRequest request{.messages = {{.role = "user", .content = "2 + 2?"}}};
+  const std::string plain = ChatTemplate::builtin_chatml().render(request)->text();
+  EXPECT_EQ(thinks->render_for_answer(request)->text(), plain + "<think>\n");
+  EXPECT_TRUE(thinks->render_for_answer(request)->ends_inside_thinking);
+  request.enable_thinking = false;
+  EXPECT_EQ(thinks->render_for_answer(request)->text(), plain + "<think>\n\n</think>\n\n");
+  // In history there is nothing of it.
+  request.add_generation_prompt = false;
+  EXPECT_EQ(thinks->render(request)->text(),
+            ChatTemplate::builtin_chatml().render(request)->text());
+  EXPECT_EQ(thinking_template(*thinks), thinks->source());
 }
 
 // A tool's name or result that is written like a marker ends nothing.

@@ -7,15 +7,17 @@
 #include "engine/chat_prompt.h"
 #include "models/gguf_tokenizer.h"
 #include "text/think_parser.h"
+#include "text/thinking_template.h"
 
 namespace minke {
 
-Result<ChatText> ChatText::load(const GgufFile& file) {
+Result<ChatText> ChatText::load(const GgufFile& file, bool thinks) {
   MINKE_ASSIGN(std::unique_ptr<Tokenizer> tokenizer, load_tokenizer(file));
   MINKE_ASSIGN(const std::string_view source,
                file.text_or("tokenizer.chat_template", std::string_view()));
   Result<ChatTemplate> parsed =
       source.empty() ? ChatTemplate::builtin_chatml() : ChatTemplate::parse(std::string(source));
+  if (parsed && thinks) parsed = ChatTemplate::parse(thinking_template(*parsed));
   if (!parsed) {
     return fail(fmt::format("{}: its chat template cannot be used: {}", file.path(),
                             parsed.error().message));

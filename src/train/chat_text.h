@@ -31,8 +31,8 @@ struct ChatAnswer {
 // Immutable: any thread.
 class ChatText {
  public:
-  // The tokenizer and template of a model's file.
-  static Result<ChatText> load(const GgufFile& file);
+  // The tokenizer and template of a model's file; where `thinks`, as thinking_template() has it.
+  static Result<ChatText> load(const GgufFile& file, bool thinks = false);
 
   // A user's message, behind a system's where that is not empty, ready for the model to think.
   Result<ChatPrompt> prompt(std::string_view system, std::string_view user) const;

@@ -125,6 +125,7 @@ Result<std::vector<Grpo::Group>> Grpo::sample_round(int64_t step, int64_t round,
                                 .sequences_max = options_.sequences_max,
                                 .end_tokens = end_tokens_}));
   report.sample_seconds += seconds_since(begin);
+  report.read += sampled_size(rollouts);
   for (Rollout& rollout : rollouts) {
     report.sampled_tokens += rollout.answer_tokens();
     groups[rollout.prompt].answers.push_back({.rollout = std::move(rollout)});
@@ -249,7 +250,16 @@ Status Grpo::update(std::span<Answer* const> answers, double learning_rate, bool
       sequences.push_back(
           {.tokens = answer->rollout.tokens, .first_target = answer->rollout.prompt_tokens});
     }
-    if (options_.policy.kl > 0.0) MINKE_TRY(refer(own, sequences));
+    PassSize size;
+    for (const Answer* answer : own) {
+      size.add_rows(0, std::ssize(answer->rollout.tokens) - 1);
+      size.logit_rows += answer->rollout.answer_tokens();
+    }
+    report.trained += size;
+    if (options_.policy.kl > 0.0) {
+      MINKE_TRY(refer(own, sequences));
+      report.read += size;
+    }
     MINKE_ASSIGN(
         const TokenLoss loss,
         trainer_.accumulate(

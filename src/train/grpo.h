@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/result.h"
+#include "models/forward_work.h"
 #include "tasks/reward.h"
 #include "tasks/task.h"
 #include "train/chat_text.h"
@@ -68,6 +69,8 @@ struct GrpoReport {
   int64_t updates = 0;
   int64_t trained_tokens = 0;  // prompts included
   int64_t sampled_tokens = 0;
+  PassSize trained;  // forward and back
+  PassSize read;     // forward alone: answers as they were sampled, and a reference's look at them
   double sample_seconds = 0.0;
   double reward_seconds = 0.0;
   double train_seconds = 0.0;

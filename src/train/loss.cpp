@@ -5,6 +5,8 @@
 #include <cmath>
 #include <limits>
 #include <mutex>
+#include <numeric>
+#include <utility>
 
 #include "engine/sampler.h"
 #include "kernels/logits.h"
@@ -149,6 +151,118 @@ Result<TokenLoss> softmax_cross_entropy(const BackwardContext& context, const Te
   const float mean = counted > 0 ? 1.0F / static_cast<float>(counted) : 0.0F;
   return token_loss(context, logits, targets,
                     [mean](int64_t /*row*/, double /*logprob*/) { return mean; });
+}
+
+Result<TeacherRows> likeliest_tokens(const BackwardContext& context, const Tensor& logits,
+                                     int64_t k, double temperature, int64_t vocab_size) {
+  CHECK_LE(vocab_size, logits.dim());
+  TeacherRows top = {.k = std::min(k, vocab_size), .tokens = {}, .probabilities = {}};
+  const auto count = static_cast<size_t>(top.k);
+  top.tokens.resize(static_cast<size_t>(logits.rows()) * count);
+  top.probabilities.resize(top.tokens.size());
+  std::mutex mutex;
+  Status status;
+  context.pool.parallel_for(logits.rows(), 4, [&](int64_t begin, int64_t end) {
+    Sampler sampler;
+    std::vector<int32_t> order(static_cast<size_t>(vocab_size));
+    for (int64_t row = begin; row < end; ++row) {
+      const auto values = values_of(logits, row).first(order.size());
+      const auto sum = sampler.log_sum_exp(values, temperature);
+      if (!sum) {
+        const std::lock_guard lock(mutex);
+        status = std::unexpected(sum.error());
+        return;
+      }
+      std::iota(order.begin(), order.end(), 0);
+      std::ranges::partial_sort(order, order.begin() + static_cast<std::ptrdiff_t>(count),
+                                [&](int32_t a, int32_t b) {
+                                  const float x = values[static_cast<size_t>(a)];
+                                  const float y = values[static_cast<size_t>(b)];
+                                  return x != y ? x > y : a < b;
+                                });
+      for (size_t i = 0; i < count; ++i) {
+        const size_t at = static_cast<size_t>(row) * count + i;
+        top.tokens[at] = order[i];
+        top.probabilities[at] = std::exp(Sampler::logprob(values, *sum, order[i], temperature));
+      }
+    }
+  });
+  MINKE_TRY(status);
+  return top;
+}
+
+namespace {
+
+// One row of the divergence: its value, and scale · d KL / d logits added to `dlogits`. `weights`
+// has room for the vocabulary.
+double add_divergence(std::span<const float> logits, double temperature,
+                      std::span<const int32_t> tokens, std::span<const double> probabilities,
+                      double scale, std::span<float> weights, float* dlogits) {
+  const float largest = *std::ranges::max_element(logits);
+  weigh(logits, largest, static_cast<float>(1.0 / temperature), weights.data());
+  // What the student gives to each of the teacher's tokens, and to the rest: summed apart, since a
+  // difference would leave nothing of a small rest.
+  double known = 0.0, kept = 0.0;
+  for (const int32_t token : tokens) known += weights[static_cast<size_t>(token)];
+  std::vector<float> own(tokens.size());
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    own[i] = std::exchange(weights[static_cast<size_t>(tokens[i])], 0.0F);
+  }
+  double rest = 0.0;
+  for (const float weight : weights) rest += weight;
+  const double sum = known + rest;
+  for (const double p : probabilities) kept += p;
+  const bool knows_all = tokens.size() == weights.size();
+  const double missing = knows_all ? 0.0 : std::max(0.0, 1.0 - kept);
+  constexpr double kTiny = 1e-30;  // a student that gives nothing is infinitely far, but for this
+  double divergence = 0.0;
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    const double p = probabilities[i];
+    if (p > 0.0) divergence += p * std::log(p / std::max(own[i] / sum, kTiny));
+  }
+  if (missing > 0.0) divergence += missing * std::log(missing / std::max(rest / sum, kTiny));
+  // d KL / d z = q - p on the teacher's tokens; q · (1 - missing / q_rest) on the others, of which
+  // the teacher has said only how much they are together.
+  const double factor = scale / temperature;
+  const double others = factor * (1.0 / sum - (rest > 0.0 ? missing / rest : 0.0));
+  for (size_t i = 0; i < weights.size(); ++i) {
+    dlogits[i] += static_cast<float>(others * weights[i]);
+  }
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    dlogits[tokens[i]] += static_cast<float>(factor * (own[i] / sum - probabilities[i]));
+  }
+  return divergence;
+}
+
+}  // namespace
+
+Result<DistillationLoss> distillation_loss(const BackwardContext& context, const Tensor& logits,
+                                           std::span<const int32_t> targets,
+                                           const TeacherRows& teacher, float weight,
+                                           const DistillationOptions& options) {
+  CHECK_EQ(teacher.tokens.size(), targets.size() * static_cast<size_t>(teacher.k));
+  // The text's part first: it also refuses logits that are no numbers.
+  const auto of_text = static_cast<float>(weight * options.text_weight);
+  DistillationLoss result;
+  MINKE_ASSIGN(result.tokens, token_loss(context, logits, targets,
+                                         [of_text](int64_t, double) { return of_text; }));
+  const double scale = weight * (1.0 - options.text_weight);
+  const auto k = static_cast<size_t>(teacher.k);
+  std::vector<double> divergences(targets.size(), 0.0);
+  context.pool.parallel_for(logits.rows(), 8, [&](int64_t begin, int64_t end) {
+    std::vector<float> weights(static_cast<size_t>(logits.dim()));
+    for (int64_t row = begin; row < end; ++row) {
+      const auto index = static_cast<size_t>(row);
+      if (targets[index] == kIgnoreTarget) continue;
+      divergences[index] = add_divergence(values_of(logits, row), options.temperature,
+                                          std::span(teacher.tokens).subspan(index * k, k),
+                                          std::span(teacher.probabilities).subspan(index * k, k),
+                                          scale, weights, result.tokens.dlogits.row(row));
+    }
+  });
+  for (const double divergence : divergences) result.divergence += divergence;
+  result.tokens.loss += scale * result.divergence;
+  return result;
 }
 
 }  // namespace minke

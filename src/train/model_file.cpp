@@ -63,17 +63,20 @@ Result<TrainableModel> load_frozen(const std::string& path, Ops& ops) {
 }
 
 Status save_model(const TrainableModel& trained, QuantType type, const std::string& name,
-                  const std::string& path) {
+                  const std::string& path, const std::string& chat_template) {
+  constexpr std::string_view kTemplate = "tokenizer.chat_template";
   MINKE_ASSIGN(GgufWriter writer, GgufWriter::create(path));
   for (const GgufEntry& entry : trained.file->metadata()) {
     const bool named = entry.key == "general.name" && !name.empty();
     if (entry.key == "general.file_type") continue;  // of the formats that it had
+    if (entry.key == kTemplate && !chat_template.empty()) continue;
     if (named) {
       writer.set_text(entry.key, name);
     } else {
       writer.set_value(entry.key, entry.value);
     }
   }
+  if (!chat_template.empty()) writer.set_text(kTemplate, chat_template);
   return write_weights(writer, *trained.model, trained.masters, type);
 }
 

@@ -29,9 +29,9 @@ Result<TrainableModel> load_frozen(const std::string& path, Ops& ops);
 
 // Writes a model with the metadata of its file to `path`: matrices as `type` (those whose rows are
 // no whole blocks of it as F16), vectors as F32. The name under which the model presents itself is
-// `name`, or that of the file where that is empty.
+// `name`, or that of the file where that is empty; so is its chat template.
 Status save_model(const TrainableModel& trained, QuantType type, const std::string& name,
-                  const std::string& path);
+                  const std::string& path, const std::string& chat_template = {});
 
 struct NewModel {
   ModelShape shape;

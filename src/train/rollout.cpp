@@ -122,4 +122,18 @@ Result<std::vector<Rollout>> sample_rollouts(Model& model, Ops& ops,
   return rollouts;
 }
 
+PassSize sampled_size(std::span<const Rollout> rollouts) {
+  PassSize size;
+  std::optional<size_t> prompt;
+  for (const Rollout& rollout : rollouts) {
+    if (prompt != rollout.prompt) size.add_rows(0, rollout.prompt_tokens);
+    prompt = rollout.prompt;
+    // The last token is never read.
+    if (rollout.answer_tokens() == 0) continue;
+    size.add_rows(rollout.prompt_tokens, rollout.answer_tokens() - 1);
+    size.logit_rows += rollout.answer_tokens();
+  }
+  return size;
+}
+
 }  // namespace minke

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/result.h"
+#include "models/forward_work.h"
 #include "models/model.h"
 #include "ops/ops.h"
 
@@ -46,5 +47,8 @@ struct RolloutPrompt {
 Result<std::vector<Rollout>> sample_rollouts(Model& model, Ops& ops,
                                              std::span<const RolloutPrompt> prompts,
                                              const RolloutOptions& options);
+
+// What sampling them was: each prompt is read once, whatever the number of its answers.
+PassSize sampled_size(std::span<const Rollout> rollouts);
 
 }  // namespace minke

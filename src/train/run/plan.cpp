@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "tasks/mixture.h"
 #include "tasks/registry.h"
 #include "train/number_tokenizer.h"
 
@@ -18,6 +19,31 @@ std::shared_ptr<const Task> read_task(const RecipeTable& table) {
   if (task) return *std::move(task);
   table.refuse("task", task.error().message);
   return nullptr;
+}
+
+// A task, or several with their weights: task = "...", or [[stage.problems]] task and weight.
+std::shared_ptr<const Task> read_problems(const RecipeTable& table) {
+  if (!table.has("problems") || table.has("task")) {
+    if (table.has("problems")) {
+      table.refuse("problems", "a stage has a task or [[stage.problems]], not both");
+    }
+    return read_task(table);
+  }
+  std::vector<MixturePart> parts;
+  double total = 0.0;
+  for (const RecipeTable& part : table.tables("problems")) {
+    MixturePart one = {.task = read_task(part),
+                       .weight = part.number("weight", 1.0, {.min = 0.0, .max = 1e9})};
+    if (one.task && one.task->size(Split::kTrain) == 0) {
+      part.refuse("task", fmt::format("'{}' has no problems to train on", one.task->name()));
+    }
+    total += one.weight;
+    if (one.task) parts.push_back(std::move(one));
+  }
+  if (total <= 0.0)
+    table.refuse("problems", "the weights' sum is 0: there is nothing to draw from");
+  if (parts.empty() || total <= 0.0) return nullptr;
+  return mix_tasks(std::move(parts));
 }
 
 LearningRate read_rate(const RecipeTable& table, int64_t steps) {
@@ -45,12 +71,13 @@ OptimiserOptions read_optimiser(const RecipeTable& table) {
   return options;
 }
 
-std::optional<EvaluationPlan> read_evaluation(const RecipeTable& stage) {
-  if (!stage.has("evaluate")) return std::nullopt;
-  const RecipeTable table = stage.table("evaluate");
+EvaluationPlan read_evaluation(const RecipeTable& table, const std::string& system) {
   EvaluationPlan plan;
   plan.task = read_task(table);
-  plan.every = table.integer("every", plan.every, {.min = 0});
+  plan.system = system;
+  if (plan.task && plan.task->size(Split::kTest) == 0) {
+    table.refuse("task", fmt::format("'{}' has no test problems", plan.task->name()));
+  }
   plan.problems = table.integer("problems", plan.problems, {.min = 1, .max = 100'000});
   plan.samples = table.integer("samples", plan.samples, {.min = 1, .max = 1024});
   plan.tokens_max = table.integer("tokens", plan.tokens_max, {.min = 1, .max = 1 << 20});
@@ -58,7 +85,24 @@ std::optional<EvaluationPlan> read_evaluation(const RecipeTable& stage) {
   return plan;
 }
 
-void read_supervised(const RecipeTable& table, StagePlan& stage) {
+// The stages whose answers are data: they are behind and of the right kind.
+void read_data_stages(const RecipeTable& data, std::span<const StagePlan> before,
+                      StagePlan& stage) {
+  stage.data_stages = data.texts("from_stage");
+  for (const std::string& name : stage.data_stages) {
+    const auto found = std::ranges::find(before, name, &StagePlan::name);
+    if (found == before.end()) {
+      data.refuse("from_stage", fmt::format("no stage before this one is called '{}'", name));
+    } else if (found->kind != StagePlan::Kind::kReject) {
+      data.refuse("from_stage",
+                  fmt::format("the stage '{}' is of kind \"{}\" and keeps no answers; expected one "
+                              "of kind \"reject\"",
+                              name, found->kind_name()));
+    }
+  }
+}
+
+void read_texts(const RecipeTable& table, std::span<const StagePlan> before, StagePlan& stage) {
   stage.update_tokens = table.integer("update_tokens", 4096, {.min = 16, .max = 1 << 24});
   stage.pass_tokens = table.integer("pass_tokens", 4096, {.min = 16, .max = 1 << 20});
   for (const RecipeTable& part : table.tables("text")) {
@@ -77,15 +121,69 @@ void read_supervised(const RecipeTable& table, StagePlan& stage) {
   stage.data.form.prompt_key = data.text("prompt_key", stage.data.form.prompt_key);
   stage.data.form.completion_key = data.text("completion_key", stage.data.form.completion_key);
   stage.data.form.prompts_are_chat = data.flag("prompts_are_chat", false);
-  if (stage.texts.empty() == stage.data.files.empty()) {
+  read_data_stages(data, before, stage);
+  const bool has_files = !stage.data.files.empty() || !stage.data_stages.empty();
+  if (stage.texts.empty() != has_files) {
     table.refuse("text",
-                 "a supervised stage learns from [[stage.text]] tasks or from [stage.data] files, "
-                 "one of the two");
+                 fmt::format("a {} stage learns from [[stage.text]] tasks or from [stage.data] "
+                             "(files, or from_stage), one of the two",
+                             stage.kind_name()));
   }
 }
 
+void read_distil(const RecipeTable& table, StagePlan& stage) {
+  stage.distil.model = table.text("from");
+  stage.distil.top_k = table.integer("top_k", 64, {.min = 1, .max = 4096});
+  stage.distil.options.temperature = table.number("temperature", 1.0, {.min = 0.01, .max = 100.0});
+  stage.distil.options.text_weight = table.number("text_weight", 0.0, {.min = 0.0, .max = 1.0});
+}
+
+// A name that is a file's in RUN/data.
+void check_file_name(const RecipeTable& table, const std::string& name) {
+  const bool plain = std::ranges::all_of(name, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.';
+  });
+  if (plain && !name.empty() && name.front() != '.') return;
+  table.refuse("name",
+               fmt::format("'{}' names a file; letters, digits, '-', '_' and '.' can", name));
+}
+
+void read_reject(const RecipeTable& table, StagePlan& stage) {
+  stage.task = read_problems(table);
+  check_file_name(table, stage.name);
+  RejectPlan& reject = stage.reject;
+  reject.model = table.text("from", "");
+  const uint64_t size = stage.task ? stage.task->size(Split::kTrain) : Task::kEndless;
+  if (size == 0) table.refuse("task", "the task has no problems to train on");
+  constexpr int64_t kProblemsMax = int64_t{1} << 30;
+  reject.problems = table.integer("count", size > kProblemsMax ? 1000 : static_cast<int64_t>(size),
+                                  {.min = 1, .max = kProblemsMax});
+  reject.problems = static_cast<int64_t>(
+      std::min(static_cast<uint64_t>(reject.problems), std::max<uint64_t>(size, 1)));
+  AskOptions& ask = reject.ask;
+  ask.prompts = table.integer("prompts", ask.prompts, {.min = 1, .max = 65'536});
+  ask.samples = table.integer("samples", ask.samples, {.min = 1, .max = 65'535});
+  ask.temperature = table.number("temperature", 1.0, {.min = 0.01, .max = 5.0});
+  ask.tokens_max = table.integer("tokens", ask.tokens_max, {.min = 1, .max = 1 << 20});
+  ask.sequences_max = table.integer("at_once", ask.sequences_max, {.min = 1, .max = 4096});
+  ask.system = stage.system;
+  ask.hint = table.text("hint", "");
+  ask.seed = stage.seed;
+  KeepRules& keep = reject.keep;
+  keep.each_max = table.integer("keep", keep.each_max, {.min = 1, .max = 65'535});
+  const std::string prefer = table.choice("prefer", {"shorter", "diverse", "first"});
+  if (prefer == "diverse") keep.prefer = KeepRules::Prefer::kDiverse;
+  if (prefer == "first") keep.prefer = KeepRules::Prefer::kFirst;
+  keep.tokens_min = table.integer("shortest", keep.tokens_min, {.min = 1, .max = 1 << 20});
+  keep.tokens_max = table.integer("longest", ask.tokens_max, {.min = 1, .max = 1 << 20});
+  keep.language = table.number("language", 0.0, {.min = 0.0, .max = 1.0});
+  keep.as_thinking = table.choice("form", {"as_is", "thinking"}) == "thinking";
+  stage.steps = (reject.problems + ask.prompts - 1) / ask.prompts;
+}
+
 void read_grpo(const RecipeTable& table, StagePlan& stage) {
-  stage.task = read_task(table);
+  stage.task = read_problems(table);
   auto rule = RewardRule::parse(table.text("reward", "accuracy=1"));
   if (rule) {
     stage.rule = *std::move(rule);
@@ -115,27 +213,60 @@ void read_grpo(const RecipeTable& table, StagePlan& stage) {
   grpo.seed = stage.seed;
 }
 
-StagePlan read_stage(const RecipeTable& table, uint64_t seed, size_t index) {
-  StagePlan stage;
-  const std::string kind = table.choice("kind", {"supervised", "grpo"});
-  stage.name = table.text("name", kind);
+constexpr std::pair<std::string_view, StagePlan::Kind> kKinds[] = {
+    {"supervised", StagePlan::Kind::kSupervised},
+    {"distil", StagePlan::Kind::kDistil},
+    {"grpo", StagePlan::Kind::kGrpo},
+    {"reject", StagePlan::Kind::kReject}};
+
+void read_training(const RecipeTable& table, StagePlan& stage) {
   stage.steps = table.integer("steps", {.min = 1, .max = int64_t{1} << 40});
-  stage.system = table.text("system", "");
   const RecipeTable optimiser = table.table("optimizer");
   stage.trainer.optimiser = read_optimiser(optimiser);
   stage.rate = read_rate(optimiser, std::max<int64_t>(stage.steps, 1));
   stage.trainer.mtp_weight = table.number("mtp_weight", 0.0, {.min = 0.0, .max = 10.0});
   stage.trainer.bias_speed = table.number("bias_speed", 0.0, {.min = 0.0, .max = 1.0});
   stage.trainer.balance_weight = table.number("balance_weight", 0.0, {.min = 0.0, .max = 1.0});
-  // Stages draw from streams of their own.
-  stage.seed = seed * 1'000'003 + index;
-  if (kind == "grpo") {
-    stage.kind = StagePlan::Kind::kGrpo;
-    read_grpo(table, stage);
-  } else {
-    read_supervised(table, stage);
+}
+
+StagePlan read_stage(const RecipeTable& table, std::span<const StagePlan> before, uint64_t seed) {
+  StagePlan stage;
+  std::vector<std::string_view> names;
+  for (const auto& [name, kind] : kKinds) names.push_back(name);
+  const std::string kind = table.choice("kind", names);
+  stage.kind = std::ranges::find(kKinds, std::string_view(kind),
+                                 &std::pair<std::string_view, StagePlan::Kind>::first)
+                   ->second;
+  stage.name = table.text("name", kind);
+  // What a stage keeps is named after it.
+  const auto namesake = std::ranges::find(before, stage.name, &StagePlan::name);
+  if (namesake != before.end() &&
+      (stage.kind == StagePlan::Kind::kReject || namesake->kind == StagePlan::Kind::kReject)) {
+    table.refuse("name", fmt::format("there is a stage '{}' already", stage.name));
   }
-  stage.evaluation = read_evaluation(table);
+  stage.system = table.text("system", "");
+  // Stages draw from streams of their own.
+  stage.seed = seed * 1'000'003 + before.size();
+  if (stage.kind != StagePlan::Kind::kReject) read_training(table, stage);
+  switch (stage.kind) {
+    case StagePlan::Kind::kDistil:
+      read_distil(table, stage);
+      [[fallthrough]];
+    case StagePlan::Kind::kSupervised:
+      read_texts(table, before, stage);
+      break;
+    case StagePlan::Kind::kGrpo:
+      read_grpo(table, stage);
+      break;
+    case StagePlan::Kind::kReject:
+      read_reject(table, stage);
+      break;
+  }
+  if (table.has("evaluate")) {
+    const RecipeTable evaluate = table.table("evaluate");
+    stage.evaluation = read_evaluation(evaluate, stage.system);
+    stage.evaluation->every = evaluate.integer("every", 0, {.min = 0});
+  }
   return stage;
 }
 
@@ -192,6 +323,10 @@ NewModel read_new_model(const RecipeTable& table, const std::string& name, uint6
 
 }  // namespace
 
+std::string_view StagePlan::kind_name() const {
+  return std::ranges::find(kKinds, kind, &std::pair<std::string_view, Kind>::second)->first;
+}
+
 int64_t RunPlan::steps() const {
   int64_t sum = 0;
   for (const StagePlan& stage : stages) sum += stage.steps;
@@ -208,6 +343,7 @@ Result<RunPlan> RunPlan::read(const RecipeFile& recipe) {
   if (model.has("from")) {
     plan.model = model.text("from");
     plan.adapter_rank = model.integer("adapter_rank", 0, {.min = 0, .max = 4096});
+    plan.thinks = model.flag("thinking", false);
   } else {
     plan.made = read_new_model(model, plan.name, plan.seed);
   }
@@ -228,10 +364,14 @@ Result<RunPlan> RunPlan::read(const RecipeFile& recipe) {
   const RecipeTable cost = root.table("cost");
   plan.price_per_hour = cost.number("per_hour", 0.0, {.min = 0.0});
   plan.watts = cost.number("watts", 0.0, {.min = 0.0});
+  plan.currency = cost.text("currency", "");
   const std::vector<RecipeTable> stages = root.tables("stage");
   if (stages.empty()) root.refuse("stage", "a recipe has [[stage]]s, and this one has none");
-  for (size_t i = 0; i < stages.size(); ++i) {
-    plan.stages.push_back(read_stage(stages[i], plan.seed, i));
+  for (const RecipeTable& stage : stages) {
+    plan.stages.push_back(read_stage(stage, plan.stages, plan.seed));
+  }
+  for (const RecipeTable& table : root.tables("evaluate")) {
+    plan.evaluations.push_back(read_evaluation(table, table.text("system", "")));
   }
   MINKE_TRY(recipe.finish());
   return plan;

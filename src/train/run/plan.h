@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/result.h"
@@ -16,6 +17,7 @@
 #include "train/grpo.h"
 #include "train/model_file.h"
 #include "train/recipe/recipe_file.h"
+#include "train/reject.h"
 #include "train/trainer.h"
 
 namespace minke {
@@ -31,6 +33,7 @@ struct TextPart {
 // A look at the test split of a task.
 struct EvaluationPlan {
   std::shared_ptr<const Task> task;
+  std::string system;
   int64_t every = 0;  // steps; 0: at the stage's end only
   int64_t problems = 100;
   int64_t samples = 4;
@@ -38,8 +41,23 @@ struct EvaluationPlan {
   double temperature = 1.0;
 };
 
+// Answers to a task's training problems that become the data of a later stage.
+struct RejectPlan {
+  std::string model;  // a file or a name that answers; empty: the model of the run, as it is then
+  int64_t problems = 0;
+  AskOptions ask;
+  KeepRules keep;
+};
+
+// What a student learns of its teacher beside the texts.
+struct DistilPlan {
+  std::string model;  // a file or a name
+  int64_t top_k = 64;
+  DistillationOptions options;
+};
+
 struct StagePlan {
-  enum class Kind : uint8_t { kSupervised, kGrpo };
+  enum class Kind : uint8_t { kSupervised, kDistil, kGrpo, kReject };
   Kind kind = Kind::kSupervised;
   std::string name;
   uint64_t seed = 0;  // of all that the stage draws, made of the run's
@@ -47,17 +65,24 @@ struct StagePlan {
   TrainerOptions trainer;
   LearningRate rate;
   std::string system;  // message before each question
-  // kSupervised
+  // kSupervised and kDistil
   int64_t update_tokens = 4096;
   int64_t pass_tokens = 4096;
   std::vector<TextPart> texts;  // of tasks; or else files
   DataOptions data;
-  // kGrpo
-  GrpoOptions grpo;
+  std::vector<std::string> data_stages;  // whose kept answers are files too
+  DistilPlan distil;
+  // kGrpo and kReject
   std::shared_ptr<const Task> task;
+  GrpoOptions grpo;
+  RejectPlan reject;
   std::optional<RewardRule> rule;
   int64_t reference_every = 0;  // steps after which the reference is the model of that moment
   std::optional<EvaluationPlan> evaluation;
+
+  bool learns_texts() const { return kind == Kind::kSupervised || kind == Kind::kDistil; }
+  // "supervised", ..., as recipes write it.
+  std::string_view kind_name() const;
 };
 
 struct RunPlan {
@@ -68,13 +93,17 @@ struct RunPlan {
   std::optional<NewModel> made;
   Compute compute = Compute::kF32;
   int64_t adapter_rank = 0;  // more: an adapter of that rank is trained, and the model stays
+  // The model is asked with <think> behind its prompt, and will be when it is served.
+  bool thinks = false;
   QuantType output = QuantType::kQ8_0;
   int64_t checkpoint_every = 100;  // steps
   int64_t checkpoints_kept = 2;
   double price_per_hour = 0.0;  // of the machine
   double watts = 0.0;
+  std::string currency;  // of the price, for people
   std::vector<StagePlan> stages;
-  int64_t steps() const;  // of all stages
+  std::vector<EvaluationPlan> evaluations;  // before the first stage and behind each
+  int64_t steps() const;                    // of all stages
 
   static Result<RunPlan> read(const RecipeFile& recipe);
 };

@@ -6,19 +6,28 @@
 #include <chrono>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <memory>
+#include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
-#include "core/random.h"
 #include "io/file.h"
+#include "kernels/kernels.h"
+#include "kernels/peaks.h"
+#include "models/forward_work.h"
 #include "ops/cpu_ops.h"
 #include "train/checkpoint.h"
 #include "train/data/batcher.h"
 #include "train/run/evaluate.h"
+#include "train/run/reject_stage.h"
+#include "train/run/report.h"
+#include "train/run/stage_texts.h"
 #include "train/run_log.h"
 #include "train/supervised.h"
+#include "train/teacher.h"
 
 namespace minke {
 namespace {
@@ -27,53 +36,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 using Clock = std::chrono::steady_clock;
 
-constexpr uint64_t kTextStream = 0x74657874;
 const std::string kReferencePrefix = "reference/";
-
-// Texts of a supervised stage: the counter-th is a function of the seed and the counter.
-class TaskTexts {
- public:
-  TaskTexts(const StagePlan& stage, const ChatText& text) : stage_(stage), text_(text) {}
-
-  Result<TokenSequence> example(uint64_t counter, double progress) const {
-    const TextPart* part = draw(counter, progress);
-    if (part == nullptr) {
-      return misuse(fmt::format("stage '{}': no [[stage.text]] is on at {:.0f}% of its steps",
-                                stage_.name, 100.0 * progress));
-    }
-    const uint64_t index = shuffled(part->task->size(Split::kTrain), stage_.seed, counter);
-    const Problem problem = part->task->problem(Split::kTrain, index);
-    MINKE_ASSIGN(const SolvedProblem solved, part->task->solve(problem, stage_.seed + counter));
-    MINKE_ASSIGN(const ChatPrompt prompt, text_.prompt(stage_.system, problem.prompt));
-    const std::vector<int32_t> answer = text_.answer_tokens(prompt, solved.thinking, solved.answer);
-    TokenSequence example = {.tokens = prompt.tokens, .is_target = {}};
-    example.tokens.insert(example.tokens.end(), answer.begin(), answer.end());
-    example.is_target.assign(prompt.tokens.size(), false);
-    example.is_target.resize(example.tokens.size(), true);
-    return example;
-  }
-
- private:
-  const TextPart* draw(uint64_t counter, double progress) const {
-    double total = 0.0;
-    const auto is_on = [&](const TextPart& part) {
-      return progress >= part.from && progress < part.to;
-    };
-    for (const TextPart& part : stage_.texts) total += is_on(part) ? part.weight : 0.0;
-    double left = uniform(stage_.seed, kTextStream, counter) * total;
-    const TextPart* last = nullptr;
-    for (const TextPart& part : stage_.texts) {
-      if (!is_on(part) || part.weight <= 0.0) continue;
-      last = &part;
-      if (left < part.weight) break;
-      left -= part.weight;
-    }
-    return last;
-  }
-
-  const StagePlan& stage_;
-  const ChatText& text_;
-};
 
 Json sample_json(const GrpoSample& sample) {
   return {{"prompt", sample.prompt},
@@ -90,17 +53,25 @@ class Run {
   Result<RunEnd> carry_out() {
     MINKE_TRY(begin());
     MINKE_TRY(load());
+    if (step_ == 0) MINKE_TRY(evaluate_all("start"));
     for (; stage_ < plan_.stages.size(); ++stage_, step_in_stage_ = 0, examples_ = 0, data_ = {}) {
       MINKE_ASSIGN(const RunEnd end, run_stage());
       if (end == RunEnd::kStopped) return end;
     }
     const std::string path = (folder_ / (adapter_ ? "adapter.gguf" : "model.gguf")).string();
+    const std::string own_template = plan_.thinks ? text_->chat_template().source() : std::string();
     if (adapter_) {
-      MINKE_TRY(adapter_->write(path, plan_.name));
+      MINKE_TRY(adapter_->write(path, plan_.name, own_template));
     } else {
-      MINKE_TRY(save_model(loaded_, plan_.output, plan_.name, path));
+      MINKE_TRY(save_model(loaded_, plan_.output, plan_.name, path, own_template));
     }
-    tell({{"event", "finished"}, {"model", path}, {"seconds", seconds_}});
+    // A report that cannot be written takes nothing from the run.
+    const Result<std::string> report = write_run_report(folder_.string());
+    if (!report) tell({{"event", "warning"}, {"message", report.error().message}});
+    tell({{"event", "finished"},
+          {"model", path},
+          {"report", report ? *report : std::string()},
+          {"seconds", seconds_}});
     return RunEnd::kFinished;
   }
 
@@ -142,10 +113,11 @@ class Run {
       MINKE_ASSIGN(Adapter adapter, Adapter::create(*loaded_.model, plan_.adapter_rank,
                                                     is_inner_matrix, plan_.seed, *ops_));
       adapter_.emplace(std::move(adapter));
+      adapted_ops_.emplace(*ops_, adapter_->pairs());
     } else {
       MINKE_ASSIGN(loaded_, load_trained(path));
     }
-    MINKE_ASSIGN(ChatText text, ChatText::load(*loaded_.file));
+    MINKE_ASSIGN(ChatText text, ChatText::load(*loaded_.file, plan_.thinks));
     text_ = std::make_unique<ChatText>(std::move(text));
     MINKE_ASSIGN(std::optional<Checkpoint> checkpoint, load_latest_checkpoint(folder_));
     if (checkpoint) {
@@ -165,14 +137,61 @@ class Run {
     } else {
       MINKE_TRY(write_file(folder_ / "recipe.toml", recipe_.as_toml()));
     }
-    MINKE_ASSIGN(RunLog log, RunLog::open((folder_ / "metrics.jsonl").string(), step_));
+    return open_log();
+  }
+
+  Status open_log() {
+    const std::string path = (folder_ / "metrics.jsonl").string();
+    MINKE_ASSIGN(RunLog log, RunLog::open(path, step_));
     log_ = std::make_unique<RunLog>(std::move(log));
-    tell({{"event", resumed_ ? "resumed" : "begun"},
-          {"name", plan_.name},
-          {"parameters", trained_parameters()},
-          {"step", step_},
-          {"steps", plan_.steps()}});
+    // What was done before the first step is not done again by a run that goes on from there.
+    std::ifstream file(path);
+    for (std::string line; step_ == 0 && std::getline(file, line);) {
+      const Json entry = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+      if (entry.is_object()) begun_.insert(name_of(entry));
+    }
+    MINKE_TRY(measure());
+    Json entry = {{"step", step_},
+                  {"event", "begun"},
+                  {"name", plan_.name},
+                  {"parameters", trained_parameters()},
+                  {"steps", plan_.steps()},
+                  {"per_hour", plan_.price_per_hour},
+                  {"currency", plan_.currency},
+                  {"watts", plan_.watts},
+                  {"compute", plan_.compute == Compute::kBF16 ? "bf16" : "fp32"},
+                  {"peak_gflops", peak_flops_ / 1e9}};
+    if (step_ == 0 && begun_.insert(name_of(entry)).second) MINKE_TRY(log_->append(entry));
+    if (options_.resume) entry["event"] = "resumed";
+    tell(entry);
     return {};
+  }
+  static std::string name_of(const Json& entry) {
+    return entry.value("event", "") + "/" + entry.value("stage", "") + "/" +
+           entry.value("task", "");
+  }
+
+  // What the machine can do, and what a token costs: the two sides of the share of the peak.
+  Status measure() {
+    work_ = forward_work(loaded_.model->config());
+    MINKE_ASSIGN(const Kernels* const kernels, select_kernels());
+    const MachinePeaks peaks = measure_peaks(ops_->pool(), kernels->name);
+    const bool in_bf16 = plan_.compute == Compute::kBF16;
+    peak_flops_ = 1e9 * (in_bf16 ? peaks.bf16_gflop_per_s : peaks.fp32_gflop_per_s);
+    return {};
+  }
+  // Of a pass there and back. Through the weights that stay behind an adapter only the inputs'
+  // gradients go.
+  double training_work(const PassSize& size) {
+    if (!adapter_) return 3.0 * work_.of(size);
+    const double pairs = 6.0 * static_cast<double>(trained_parameters());
+    return 2.0 * work_.of(size) + pairs * static_cast<double>(size.rows);
+  }
+  void add_work(Json& entry, double flops, double training_flops, double training_seconds) const {
+    entry["flops"] = flops;
+    if (training_flops > 0.0 && training_seconds > 0.0) {
+      entry["peak_share"] = training_flops / training_seconds / peak_flops_;
+    }
   }
 
   // In what the recipe computes in.
@@ -186,6 +205,9 @@ class Run {
     MINKE_TRY(file.write(std::as_bytes(std::span(text))));
     return file.commit();
   }
+
+  // What the model that is trained is served by.
+  Ops& policy_ops() { return adapted_ops_ ? static_cast<Ops&>(*adapted_ops_) : *ops_; }
 
   // What is trained: the adapter, or the model.
   void visit_trained(const std::function<void(Weight&)>& visitor) {
@@ -262,13 +284,13 @@ class Run {
 
   Result<RunEnd> run_stage() {
     const StagePlan& stage = plan_.stages[stage_];
+    if (stage.kind == StagePlan::Kind::kReject) return reject(stage);
     TrainerOptions options = stage.trainer;
     if (adapter_) options.adapter = &*adapter_;
     options.compute = plan_.compute;
     options.masters = &loaded_.masters;
     Trainer trainer(*loaded_.model, *ops_, ops_->pool(), std::move(options));
     MINKE_TRY(take_optimiser(trainer));
-    const TaskTexts texts(stage, *text_);
     MINKE_TRY(open_data(stage));
     std::unique_ptr<Grpo> grpo;
     if (stage.kind == StagePlan::Kind::kGrpo) {
@@ -278,47 +300,105 @@ class Run {
       grpo = std::make_unique<Grpo>(trainer, *text_, stage.task, *stage.rule, stage.grpo,
                                     stage.grpo.policy.kl > 0.0 ? reference : nullptr);
     }
+    MINKE_TRY(begin_teacher(stage));
     resumed_.reset();
-    if (stage.evaluation && step_ == 0) MINKE_TRY(evaluate(trainer, stage));
+    if (stage.evaluation && step_ == 0) MINKE_TRY(evaluate(*stage.evaluation, stage.name));
     while (step_in_stage_ < stage.steps) {
       const auto begin = Clock::now();
       const double rate = stage.rate.at(step_in_stage_);
-      Json entry = {{"step", step_ + 1},
-                    {"stage", stage.name},
-                    {"stage_step", step_in_stage_ + 1},
-                    {"stage_steps", stage.steps},
-                    {"learning_rate", rate}};
+      Json entry = begin_entry(stage);
+      entry["learning_rate"] = rate;
       if (grpo) {
         MINKE_ASSIGN(const GrpoReport report, grpo->step(step_in_stage_, rate));
         add(entry, report);
+        const double training = training_work(report.trained);
+        add_work(entry, training + work_.of(report.read), training, report.train_seconds);
       } else {
-        MINKE_TRY(supervise(trainer, stage, texts, rate, entry));
+        MINKE_TRY(supervise(trainer, stage, rate, entry));
       }
-      ++step_;
-      ++step_in_stage_;
+      const double took = std::chrono::duration<double>(Clock::now() - begin).count();
+      MINKE_TRY(end_step(entry, took));
       if (reference_ && stage.reference_every > 0 && step_in_stage_ % stage.reference_every == 0) {
         MINKE_TRY(renew_reference());
       }
-      const double took = std::chrono::duration<double>(Clock::now() - begin).count();
-      seconds_ += took;
-      entry["step_seconds"] = took;
-      entry["seconds"] = seconds_;
-      MINKE_TRY(log_->append(entry));
-      tell(entry);
       const bool last = step_in_stage_ == stage.steps;
       const bool stops = options_.is_stopped && options_.is_stopped();
       if (stage.evaluation && (last || (stage.evaluation->every > 0 &&
                                         step_in_stage_ % stage.evaluation->every == 0))) {
-        MINKE_TRY(evaluate(trainer, stage));
+        MINKE_TRY(evaluate(*stage.evaluation, stage.name));
       }
+      if (last) MINKE_TRY(evaluate_all(stage.name));
       if (last || stops || step_ % plan_.checkpoint_every == 0) MINKE_TRY(save(trainer));
       if (stops && !(last && stage_ + 1 == plan_.stages.size())) return RunEnd::kStopped;
     }
     return RunEnd::kFinished;
   }
 
-  Status supervise(Trainer& trainer, const StagePlan& stage, const TaskTexts& texts, double rate,
-                   Json& entry) {
+  Json begin_entry(const StagePlan& stage) const {
+    return {{"step", step_ + 1},
+            {"stage", stage.name},
+            {"kind", stage.kind_name()},
+            {"stage_step", step_in_stage_ + 1},
+            {"stage_steps", stage.steps}};
+  }
+  Status end_step(Json& entry, double seconds) {
+    ++step_;
+    ++step_in_stage_;
+    seconds_ += seconds;
+    entry["step_seconds"] = seconds;
+    entry["seconds"] = seconds_;
+    MINKE_TRY(log_->append(entry));
+    tell(entry);
+    return {};
+  }
+
+  // Nothing is trained here: what there is to lose is the batch under way.
+  Result<RunEnd> reject(const StagePlan& stage) {
+    MINKE_ASSIGN(RejectStage asking, RejectStage::open(folder_, stage, step_));
+    std::optional<Teacher> teacher;
+    while (step_in_stage_ < stage.steps) {
+      const bool asks = !asking.knows(step_in_stage_);
+      if (asks && !stage.reject.model.empty() && !teacher) {
+        MINKE_ASSIGN(teacher, load_teacher(stage.reject.model));
+      }
+      const RejectStage::Source source = {.model = teacher ? teacher->model() : *loaded_.model,
+                                          .ops = teacher ? *ops_ : policy_ops(),
+                                          .text = teacher ? teacher->text() : *text_};
+      Json entry = begin_entry(stage);
+      MINKE_ASSIGN(const RejectStage::Step step,
+                   asking.step(step_in_stage_, asks ? &source : nullptr));
+      entry["accuracy"] = step.right;
+      entry["solved"] = step.solved;
+      entry["answer_tokens"] = step.tokens_mean;
+      entry["truncated"] = step.truncated;
+      entry["answers"] = step.answers;
+      entry["kept"] = step.kept;
+      entry["sampled_tokens"] = step.tokens;
+      add_work(entry, step.flops, 0.0, 0.0);
+      Json samples = Json::array();
+      for (const GrpoSample& sample : step.samples) samples.push_back(sample_json(sample));
+      entry["samples"] = std::move(samples);
+      MINKE_TRY(end_step(entry, step.seconds));
+      // What is remembered is no step of this sitting.
+      if (asks && options_.is_stopped && options_.is_stopped()) return RunEnd::kStopped;
+    }
+    MINKE_TRY(asking.finish());
+    return RunEnd::kFinished;
+  }
+
+  Result<Teacher> load_teacher(const std::string& name) const {
+    MINKE_ASSIGN(const std::string path, options_.find_model(name));
+    return Teacher::load(path, *ops_);
+  }
+  Status begin_teacher(const StagePlan& stage) {
+    teacher_.reset();
+    if (stage.kind != StagePlan::Kind::kDistil) return {};
+    MINKE_ASSIGN(teacher_, load_teacher(stage.distil.model));
+    return teacher_->check_vocabulary(*text_);
+  }
+
+  Status supervise(Trainer& trainer, const StagePlan& stage, double rate, Json& entry) {
+    const auto begin = Clock::now();
     std::vector<TokenSequence> examples;
     if (batcher_) {
       MINKE_ASSIGN(DataBatch batch, batcher_->next());
@@ -326,6 +406,7 @@ class Run {
       examples = std::move(batch.sequences);
       entry["epoch"] = data_.epoch;
     } else {
+      const StageTexts texts(stage, *text_);
       const double progress =
           static_cast<double>(step_in_stage_) / static_cast<double>(stage.steps);
       for (int64_t tokens = 0; tokens < stage.update_tokens;) {
@@ -334,20 +415,33 @@ class Run {
         examples.push_back(std::move(example));
       }
     }
+    const Distillation distillation = {.teacher = teacher_ ? &*teacher_ : nullptr,
+                                       .top_k = stage.distil.top_k,
+                                       .options = stage.distil.options};
     MINKE_ASSIGN(const SupervisedReport report,
-                 supervised_step(trainer, examples, stage.pass_tokens, rate));
+                 supervised_step(trainer, examples, stage.pass_tokens, rate,
+                                 teacher_ ? &distillation : nullptr));
     entry["loss"] = report.loss;
     entry["gradient_norm"] = report.gradient_norm;
-    entry["tokens"] = report.tokens;
+    entry["tokens"] = report.passes.rows;
     entry["targets"] = report.targets;
+    double flops = training_work(report.passes);
+    if (teacher_) {
+      entry["divergence"] = report.divergence;
+      flops += forward_work(teacher_->model().config()).of(report.passes);
+    }
+    add_work(entry, flops, flops, std::chrono::duration<double>(Clock::now() - begin).count());
     return {};
   }
 
   // The stage's files, from where the run stands in them.
   Status open_data(const StagePlan& stage) {
     batcher_.reset();
-    if (stage.data.files.empty()) return {};
+    if (stage.data.files.empty() && stage.data_stages.empty()) return {};
     DataOptions options = stage.data;
+    for (const std::string& name : stage.data_stages) {
+      options.files.push_back(stage_data_path(folder_, name).string());
+    }
     options.threads = 1;
     MINKE_ASSIGN(
         std::unique_ptr<DataSource> source,
@@ -360,6 +454,29 @@ class Run {
     return {};
   }
 
+  static void add_share(Json& entry, const std::string& name, const Share& share) {
+    entry[name] = share.value;
+    entry[name + "_low"] = share.low;
+    entry[name + "_high"] = share.high;
+  }
+  void add(Json& entry, const EvaluationReport& report) const {
+    const EvalSummary& summary = report.summary;
+    entry["problems"] = summary.problems;
+    entry["samples_each"] = report.samples_each;
+    add_share(entry, "pass_1", summary.pass_at_1);
+    add_share(
+        entry, "pass_k",
+        report.samples_each > 1 ? summary.pass_at_k.at(report.samples_each) : summary.pass_at_1);
+    if (summary.cons_at_k) add_share(entry, "cons_k", *summary.cons_at_k);
+    add_share(entry, "format", summary.well_formed);
+    entry["answer_tokens"] = summary.tokens_mean;
+    entry["truncated"] = summary.truncated.value;
+    entry["flops"] = work_.of(report.passes);
+    entry["evaluation_seconds"] = report.seconds;
+    Json samples = Json::array();
+    for (const GrpoSample& sample : report.shown) samples.push_back(sample_json(sample));
+    entry["samples"] = std::move(samples);
+  }
   static void add(Json& entry, const GrpoReport& report) {
     entry["reward"] = report.reward;
     entry["accuracy"] = report.accuracy;
@@ -385,26 +502,19 @@ class Run {
     entry["samples"] = std::move(samples);
   }
 
-  Status evaluate(Trainer& trainer, const StagePlan& stage) {
+  // The recipe's own evaluations; `stage` is the one that has ended.
+  Status evaluate_all(const std::string& stage) {
+    for (const EvaluationPlan& plan : plan_.evaluations) MINKE_TRY(evaluate(plan, stage));
+    return {};
+  }
+
+  Status evaluate(const EvaluationPlan& plan, const std::string& stage) {
+    Json entry = {
+        {"step", step_}, {"event", "evaluation"}, {"stage", stage}, {"task", plan.task->name()}};
+    if (step_ == 0 && begun_.contains(name_of(entry))) return {};
     MINKE_ASSIGN(const EvaluationReport report,
-                 evaluate_model(*loaded_.model, trainer.policy_ops(), *text_, *stage.evaluation,
-                                stage.system));
-    Json samples = Json::array();
-    for (const GrpoSample& sample : report.shown) samples.push_back(sample_json(sample));
-    Json entry = {{"step", step_},
-                  {"event", "evaluation"},
-                  {"stage", stage.name},
-                  {"task", stage.evaluation->task->name()},
-                  {"problems", report.problems},
-                  {"samples_each", report.samples},
-                  {"pass_1", report.pass_1},
-                  {"pass_1_error", report.pass_1_error},
-                  {"pass_k", report.pass_k},
-                  {"format", report.format},
-                  {"answer_tokens", report.tokens_mean},
-                  {"truncated", report.truncated},
-                  {"evaluation_seconds", report.seconds},
-                  {"samples", std::move(samples)}};
+                 evaluate_model(*loaded_.model, policy_ops(), *text_, plan));
+    add(entry, report);
     MINKE_TRY(log_->append(entry));
     tell(entry);
     return {};
@@ -452,8 +562,10 @@ class Run {
   std::unique_ptr<CpuOps> ops_;
   TrainableModel loaded_;
   std::optional<Adapter> adapter_;
-  std::unique_ptr<Model> reference_;  // of a stage with a KL term
+  std::optional<AdapterOps> adapted_ops_;  // with the adapter
+  std::unique_ptr<Model> reference_;       // of a stage with a KL term
   Masters reference_masters_;
+  std::optional<Teacher> teacher_;  // of a stage that distils
   std::unique_ptr<ChatText> text_;
   std::unique_ptr<CheckpointWriter> writer_;
   std::unique_ptr<RunLog> log_;
@@ -466,6 +578,9 @@ class Run {
   std::optional<Batcher> batcher_;
   int64_t optimiser_steps_ = 0;
   double seconds_ = 0.0;  // of computing, in all sittings
+  ForwardWork work_;      // of a token of the model that is trained
+  double peak_flops_ = 0.0;
+  std::set<std::string> begun_;  // what the log has of before the first step
 };
 
 }  // namespace

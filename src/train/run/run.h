@@ -5,6 +5,8 @@
 //   RUN/start.gguf       a new model before its first step
 //   RUN/metrics.jsonl    a line a step
 //   RUN/checkpoints/     see train/checkpoint.h
+//   RUN/data/            answers that stages have sampled and kept (train/run/reject_stage.h)
+//   RUN/report.html      the run for people to read, at its end (train/run/report.h)
 //   RUN/model.gguf       the model behind the last stage; of an adapter, adapter.gguf
 //
 // A run that was stopped or killed goes on from its newest checkpoint bit for bit as if it had not
