@@ -67,7 +67,8 @@ TEST_F(FileTasks, Gsm8k) {
 
 TEST_F(FileTasks, MathInItsTwoForms) {
   write("math/math500.jsonl", R"({"problem": "Half?", "answer": "\\frac{1}{2}", "level": 1})");
-  write("math/math_train.json", R"([{"problem": "Two?", "answer": "2", "difficulty": 5.0}])");
+  write("math/math_train.json", R"([{"problem": "Who knows?", "answer": null},
+                                     {"problem": "Two?", "answer": "2", "difficulty": 5.0}])");
   write("math/aime24.json", R"([{"problem": "Three?", "answer": 3}])");
   const auto math = task("math500");
   EXPECT_TRUE(math->check(math->problem(Split::kTest, 0), "\\boxed{0.5}").correct);
