@@ -175,7 +175,8 @@ TEST_F(PipelineTest, KeepsRightAnswersAsConversations) {
     const Json batch = Json::parse(line);
     for (const Json& problem : batch.at("problems")) {
       EXPECT_EQ(problem.at("answers").size(), 4U);
-      for (const Json& answer : problem.at("answers")) right += answer.at("correct") == true ? 1 : 0;
+      for (const Json& answer : problem.at("answers"))
+        right += answer.at("correct") == true ? 1 : 0;
     }
   }
   ASSERT_GT(right, 0);

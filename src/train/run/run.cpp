@@ -177,7 +177,7 @@ class Run {
     MINKE_ASSIGN(const Kernels* const kernels, select_kernels());
     const MachinePeaks peaks = measure_peaks(ops_->pool(), kernels->name);
     const bool in_bf16 = plan_.compute == Compute::kBF16;
-    peak_flops_ = 1e9 * (in_bf16 ? peaks.bf16_gflop_per_s : peaks.fp32_gflop_per_s);
+    peak_flops_ = 1e9 * (in_bf16 ? peaks.bf16_tiles_gflop_per_s : peaks.fp32_gflop_per_s);
     return {};
   }
   // Of a pass there and back. Through the weights that stay behind an adapter only the inputs'
