@@ -11,7 +11,7 @@
 namespace minke {
 namespace {
 
-constexpr double kLeft = 52, kRight = 16, kTop = 40, kBottom = 28;
+constexpr double kLeft = 52, kRight = 16, kTop = 48, kBottom = 28;
 constexpr size_t kManyPoints = 60;
 
 std::string number(double value) {

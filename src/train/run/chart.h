@@ -28,7 +28,7 @@ struct Chart {
 
 struct ChartSize {
   double width = 460.0;
-  double height = 210.0;
+  double height = 216.0;
 };
 
 // Whether there is a line to draw: two points somewhere.

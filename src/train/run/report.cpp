@@ -208,9 +208,11 @@ std::string results(const RunMetrics& metrics) {
       tokens.lines[0].points.push_back(
           {.x = step_of(*look), .y = number_in(*look, "answer_tokens")});
     }
-    const Chart charts[] = {looks_chart(looks, "Right, by step", "%", step_of),
-                            looks_chart(looks, "Right, by work", "%, over TFLOP", work_of),
-                            std::move(tokens)};
+    std::vector<Chart> charts = {looks_chart(looks, "Right, by step", "%", step_of)};
+    if (work_of(*looks.all.back()) > 0.0) {
+      charts.push_back(looks_chart(looks, "Right, by work", "%, over TFLOP", work_of));
+    }
+    charts.push_back(std::move(tokens));
     out += charts_html(charts);
   }
   return out.empty() ? out : "<h2>What it can do</h2>\n" + out;
@@ -377,6 +379,7 @@ std::string tiles(const RunMetrics& metrics, std::span<const Stage> stages) {
   for (const Json& look : metrics.evaluations) flops += number_in(look, "flops");
   std::string out = "<div class=tiles>";
   const auto tile = [&](const std::string& value, std::string_view what) {
+    if (value.starts_with("0 ") || value == "0") return;  // of a run that says nothing of it
     out += fmt::format("<div><b>{}</b><small>{}</small></div>", escaped_html(value), what);
   };
   tile(with_unit(number_in(metrics.begun, "parameters"), ""), "parameters trained");
@@ -417,7 +420,7 @@ Result<std::string> run_report(const std::string& folder) {
   body += costs(metrics, stages);
   body += "<h2>How it went</h2>\n";
   for (const Stage& stage : stages) {
-    body += fmt::format("<h3>{} <small>{}, {} steps</small></h3>\n{}", escaped_html(stage.name),
+    body += fmt::format("<h3>{} <small>{} {} steps</small></h3>\n{}", escaped_html(stage.name),
                         escaped_html(stage.kind), stage.steps.size(), stage_curves(stage));
   }
   body += sample_answers(metrics, stages);

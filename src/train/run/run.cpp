@@ -464,6 +464,8 @@ class Run {
     entry["problems"] = summary.problems;
     entry["samples_each"] = report.samples_each;
     add_share(entry, "pass_1", summary.pass_at_1);
+    constexpr double kErrors = 2 * 1.959963984540054;  // standard ones, in an interval of 95%
+    entry["pass_1_error"] = (summary.pass_at_1.high - summary.pass_at_1.low) / kErrors;
     add_share(
         entry, "pass_k",
         report.samples_each > 1 ? summary.pass_at_k.at(report.samples_each) : summary.pass_at_1);
