@@ -59,7 +59,9 @@ class Frame {
     }
     if (chart.is_share) y_ = {.low = 0.0, .high = 100.0};
     if (y_.low > 0.0 && y_.low < 0.6 * y_.high) y_.low = 0.0;
-    if (y_.high <= y_.low) y_.high = y_.low + 1.0;
+    // What differs in its last bits alone is flat: marks so near each other would be one number.
+    const double size = std::max(std::abs(y_.low), std::abs(y_.high));
+    if (!(y_.high - y_.low > 1e-9 * size)) y_.high = y_.low + std::max(1.0, size);
     x_.high = std::max(x_.high, x_.low + 1.0);
   }
   double x(double value) const { return left_ + width_ * (value - x_.low) / (x_.high - x_.low); }
@@ -80,8 +82,11 @@ using Out = std::back_insert_iterator<std::string>;
 
 void draw_axes(const Frame& frame, Out out) {
   const double step = mark_step(frame.ys().high - frame.ys().low);
-  for (double mark = std::ceil(frame.ys().low / step) * step; mark <= frame.ys().high + 1e-9 * step;
-       mark += step) {
+  const double first = std::ceil(frame.ys().low / step) * step;
+  constexpr int kMarksMax = 10;
+  for (int i = 0; i < kMarksMax; ++i) {
+    const double mark = first + i * step;
+    if (!(mark <= frame.ys().high + 1e-9 * step)) break;
     const double at = frame.y(mark);
     fmt::format_to(out,
                    "<line x1='{:.1f}' x2='{:.1f}' y1='{:.1f}' y2='{:.1f}' class='grid'/><text "

@@ -53,6 +53,17 @@ not a line
   EXPECT_FALSE(page->contains("http"));
 }
 
+// Marks of an axis between two neighbours among the doubles would never come to an end.
+TEST_F(ReportTest, DrawsWhatHardlyDiffers) {
+  write(
+      R"({"step":1,"stage":"read","kind":"supervised","stage_step":1,"loss":2.0,"kl":1e-300}
+{"step":2,"stage":"read","kind":"supervised","stage_step":2,"loss":2.0000000000000004,"kl":3e-300}
+)");
+  const auto page = run_report(folder_.string());
+  ASSERT_TRUE(page) << page.error().message;
+  EXPECT_TRUE(page->contains(">Loss<"));
+}
+
 TEST_F(ReportTest, NamesWhatIsMissing) {
   const auto none = run_report(folder_.string());
   ASSERT_FALSE(none);
