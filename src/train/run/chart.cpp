@@ -60,8 +60,8 @@ class Frame {
     if (chart.is_share) y_ = {.low = 0.0, .high = 100.0};
     if (y_.low > 0.0 && y_.low < 0.6 * y_.high) y_.low = 0.0;
     // What differs in its last bits alone is flat: marks so near each other would be one number.
-    const double size = std::max(std::abs(y_.low), std::abs(y_.high));
-    if (!(y_.high - y_.low > 1e-9 * size)) y_.high = y_.low + std::max(1.0, size);
+    const double largest = std::max(std::abs(y_.low), std::abs(y_.high));
+    if (!(y_.high - y_.low > 1e-9 * largest)) y_.high = y_.low + std::max(1.0, largest);
     x_.high = std::max(x_.high, x_.low + 1.0);
   }
   double x(double value) const { return left_ + width_ * (value - x_.low) / (x_.high - x_.low); }
