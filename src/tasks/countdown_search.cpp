@@ -307,8 +307,10 @@ bool countdown_solvable(std::span<const int> numbers, int target) {
 TraceOptions TraceOptions::mixed(size_t numbers) {
   // A search of four numbers needs some eight times the nodes to get as far as one of three.
   const int scale = numbers <= 3 ? 1 : 8;
-  return {
-      .short_chance = 0.75, .short_max = 2 * scale, .long_max = 16 * scale, .overlook_chance = 0.25};
+  return {.short_chance = 0.75,
+          .short_max = 2 * scale,
+          .long_max = 16 * scale,
+          .overlook_chance = 0.25};
 }
 
 SolvedProblem countdown_trace(std::span<const int> numbers, int target, const TraceOptions& options,

@@ -7,8 +7,8 @@
 
 namespace minke {
 
-// The source of a template whose prompts are those of `base` with <think> behind them, or with empty
-// thinking where enable_thinking is false. That of `base` itself where it speaks of thinking.
+// The source of a template whose prompts are those of `base` with <think> behind them, or with
+// empty thinking where enable_thinking is false. That of `base` itself where it speaks of thinking.
 std::string thinking_template(const ChatTemplate& base);
 
 }  // namespace minke
