@@ -1,17 +1,33 @@
 #!/bin/bash
-# The sentence that the README promises: ./run with a question answers it on stdout. Here with the
-# default model, once everything is set up.
+# The sentences that the README promises: ./run with a question answers it on stdout, here with the
+# default model, once everything is set up; and ./run zero finds an expression.
 set -uo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.." || exit 1
+
+passed=0 failed=0
+
+# check NAME CONDITION STATUS: CONDITION is 1 where the answer is what it should be.
+check() {
+  if (($2 == 1 && $3 == 0)); then
+    passed=$((passed + 1))
+  else
+    echo "./run $1 ended with status $3 and without the right answer"
+    failed=$((failed + 1))
+  fi
+}
 
 question="What is the capital of France?"
 answer=$(./run --yes "$question" --temp 0 --max-tokens 60)
 status=$?
 echo "$answer"
-if ((status == 0)) && [[ $answer == *Paris* ]]; then
-  echo "1 passed, 0 failed"
-else
-  echo "./run \"$question\" ended with status $status and without naming Paris"
-  echo "0 passed, 1 failed"
-  exit 1
-fi
+[[ $answer == *Paris* ]] && right=1 || right=0
+check "\"$question\"" "$right" "$status"
+
+answer=$(./run --yes zero 5 3 7 = 22 2>/dev/null)
+status=$?
+echo "$answer"
+[[ $answer =~ ^[-+*/()0-9]+$ ]] && (((answer) == 22)) && right=1 || right=0
+check "zero 5 3 7 = 22" "$right" "$status"
+
+echo "$passed passed, $failed failed"
+((failed == 0))
