@@ -36,7 +36,7 @@ def test_streams_end_with_done_true_counts_and_nanoseconds(server):
         last = lines[-1]
         equal(last["done_reason"], "stop")
         assert all(isinstance(last[name], int) for name in DURATIONS), last
-        assert 1e6 < last["total_duration"] < 60e9 and last["eval_count"] > 0, last
+        assert 1e4 < last["total_duration"] < 60e9 and last["eval_count"] > 0, last
         assert last["prompt_eval_count"] > 0, last
         assert all(line["created_at"].endswith("Z") for line in lines)
 
