@@ -1,4 +1,8 @@
 // minke plot RUN: a training run's curves as an SVG.
+#include <fmt/format.h>
+
+#include <filesystem>
+
 #include "cli/command.h"
 #include "cli/json_text.h"
 #include "cli/output_file.h"
@@ -33,6 +37,15 @@ class Plot : public Command {
   }
 
   Status run(Console* console) override {
+    if (out_) {
+      const std::string extension = html_ ? ".html" : ".svg";
+      if (std::filesystem::path(*out_).extension() != extension) {
+        return misuse(
+            fmt::format("{}: curves are drawn as SVG, and with --html as a page: expected "
+                        "a name that ends in {}",
+                        *out_, extension));
+      }
+    }
     const std::string path = out_.value_or(*folder_ + (html_ ? "/report.html" : "/curves.svg"));
     if (out_) MINKE_TRY(check_output_file(*out_, force_));
     MINKE_ASSIGN(const std::string text, html_ ? run_report(*folder_) : draw_curves(*folder_));

@@ -337,6 +337,11 @@ Result<RunPlan> RunPlan::read(const RecipeFile& recipe) {
   const RecipeTable root = recipe.root();
   RunPlan plan;
   plan.name = root.text("name");
+  if (plan.name.empty() || plan.name.starts_with('.') || plan.name.contains('/')) {
+    root.refuse("name",
+                "must be a name without slashes that does not begin with a dot: the run "
+                "goes to runs/NAME");
+  }
   plan.seed = static_cast<uint64_t>(root.integer("seed", 1, {.min = 0}));
   plan.threads = static_cast<int>(root.integer("threads", 0, {.min = 0, .max = 1024}));
   const RecipeTable model = root.table("model");

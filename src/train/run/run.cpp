@@ -8,8 +8,11 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <iterator>
+#include <map>
 #include <memory>
 #include <set>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -52,6 +55,13 @@ class Run {
 
   Result<RunEnd> carry_out() {
     MINKE_TRY(begin());
+    Result<RunEnd> end = go();
+    if (!end && step_ == 0 && !options_.resume) forget();
+    return end;
+  }
+
+ private:
+  Result<RunEnd> go() {
     MINKE_TRY(load());
     if (step_ == 0) MINKE_TRY(evaluate_all("start"));
     for (; stage_ < plan_.stages.size(); ++stage_, step_in_stage_ = 0, examples_ = 0, data_ = {}) {
@@ -75,7 +85,53 @@ class Run {
     return RunEnd::kFinished;
   }
 
- private:
+  // A run that failed before its first step was none: the same command may be given again.
+  void forget() {
+    log_.reset();
+    std::error_code ignored;
+    for (const char* name : {"recipe.toml", "start.gguf", "metrics.jsonl"}) {
+      fs::remove(folder_ / name, ignored);
+    }
+  }
+
+  // The lines of a recipe as TOML, each behind its table, in an order of their own: tables that
+  // are repeated are numbered.
+  static std::vector<std::string> keys_of(const std::string& toml) {
+    std::vector<std::string> keys;
+    std::map<std::string, int> seen;
+    std::string table, repeated;
+    std::istringstream lines(toml);
+    for (std::string line; std::getline(lines, line);) {
+      if (line.starts_with("[[")) {
+        table = repeated = fmt::format("{} {}: ", line, seen[line]++);
+      } else if (line.starts_with('[')) {
+        table = repeated + line + ": ";
+      } else if (!line.empty()) {
+        keys.push_back(table + line);
+      }
+    }
+    std::ranges::sort(keys);
+    return keys;
+  }
+
+  // What a run was begun with is what it goes on with.
+  Status check_recipe() const {
+    const std::string path = (folder_ / "recipe.toml").string();
+    MINKE_ASSIGN(const RecipeFile begun, RecipeFile::read(path));
+    const std::vector<std::string> then = keys_of(begun.as_toml());
+    const std::vector<std::string> now = keys_of(recipe_.as_toml());
+    std::vector<std::string> changed;
+    std::ranges::set_symmetric_difference(then, now, std::back_inserter(changed));
+    if (changed.empty()) return {};
+    const bool was = std::ranges::binary_search(then, changed.front());
+    return misuse(fmt::format(
+        "{} was begun with another recipe: {} `{}`{}; go on with `minke train {} -o {} --resume`, "
+        "or begin another run with -o FOLDER",
+        folder_.string(), was ? "only there stands" : "there is no", changed.front(),
+        changed.size() > 1 ? fmt::format(" (one of {} lines that differ)", changed.size()) : "",
+        path, folder_.string()));
+  }
+
   // The folder, new or as a run before has left it.
   Status begin() {
     std::error_code error;
@@ -90,6 +146,7 @@ class Run {
       return misuse(fmt::format("{} holds no run that could go on (there is no recipe.toml in it)",
                                 folder_.string()));
     }
+    if (used) MINKE_TRY(check_recipe());
     fs::create_directories(folder_, error);
     if (error) {
       return fail(fmt::format("cannot make the folder {}: {}", folder_.string(), error.message()));
@@ -488,12 +545,15 @@ class Run {
     entry["truncated"] = report.truncated;
     entry["groups"] = report.groups_used;
     entry["answers"] = report.answers;
-    entry["loss"] = report.loss;
-    entry["kl"] = report.kl;
-    entry["entropy"] = report.entropy;
-    entry["clipped"] = report.clipped;
-    entry["logprob_drift"] = report.logprob_drift;
-    entry["gradient_norm"] = report.gradient_norm;
+    // Where no group differed nothing was learnt, and nothing measured on the way.
+    if (report.updates > 0) {
+      entry["loss"] = report.loss;
+      entry["kl"] = report.kl;
+      entry["entropy"] = report.entropy;
+      entry["clipped"] = report.clipped;
+      entry["logprob_drift"] = report.logprob_drift;
+      entry["gradient_norm"] = report.gradient_norm;
+    }
     entry["updates"] = report.updates;
     entry["tokens"] = report.trained_tokens;
     entry["sampled_tokens"] = report.sampled_tokens;

@@ -209,6 +209,30 @@ TEST_F(RunTest, AFolderHoldsOneRun) {
   EXPECT_TRUE(none.error().message.contains("holds no run")) << none.error().message;
 }
 
+TEST_F(RunTest, GoesOnWithTheRecipeThatItWasBegunWithAlone) {
+  ASSERT_TRUE(run("one", false, 2, {"seed=4", "stage.0.steps=4"}).has_value());
+  for (const auto& overrides :
+       {std::vector<std::string>{"seed=4"}, std::vector<std::string>{"stage.0.steps=4", "seed=5"},
+        std::vector<std::string>{"seed=4", "stage.0.steps=4", "threads=1"}}) {
+    const auto other = run("one", true, 2, overrides);
+    ASSERT_FALSE(other.has_value());
+    EXPECT_TRUE(other.error().message.contains("was begun with another recipe"))
+        << other.error().message;
+    EXPECT_TRUE(other.error().message.contains("recipe.toml -o ")) << other.error().message;
+  }
+  EXPECT_TRUE(run("one", true, 2, {"stage.0.steps=4", "seed=4"}).has_value());
+}
+
+TEST_F(RunTest, WhatFailedBeforeItsFirstStepMayBeginAgain) {
+  const std::vector<std::string> faulty = {"stage.0.text=[]", "stage.0.data.files=nope.jsonl"};
+  for (int time = 0; time < 2; ++time) {
+    const auto end = run("one", false, 1, faulty);
+    ASSERT_FALSE(end.has_value());
+    EXPECT_TRUE(end.error().message.contains("nope.jsonl")) << end.error().message;
+  }
+  EXPECT_TRUE(run("one", false, 1).has_value());
+}
+
 TEST_F(RunTest, FaultsOfARecipeNameFileLineAndKey) {
   const auto message = [&](std::vector<std::string> overrides) {
     const auto end = run("faults", false, 1, std::move(overrides));
@@ -218,6 +242,7 @@ TEST_F(RunTest, FaultsOfARecipeNameFileLineAndKey) {
   EXPECT_TRUE(message({"stage.1.algorithm=ppo"}).contains("dapo, grpo, dr_grpo"))
       << message({"stage.1.algorithm=ppo"});
   EXPECT_TRUE(message({"stage.1.reward=acuracy=1"}).contains("accuracy"));
+  EXPECT_TRUE(message({"name=../above"}).contains("a name without slashes"));
   EXPECT_TRUE(message({"output=Q9"}).contains("no format to store a model in"));
   EXPECT_TRUE(message({"model.layer=3"}).contains("layers")) << message({"model.layer=3"});
 }
