@@ -35,7 +35,13 @@ function evaluation(step, share) {
 function lines_of(steps) {
   const lines = [];
   for (let step = 1; step <= steps; ++step) {
-    const common = { step, learning_rate: 0.001, step_seconds: 0.5, seconds: step / 2 };
+    const common = {
+      step,
+      learning_rate: 0.001,
+      peak_share: 0.31,
+      step_seconds: 0.5,
+      seconds: step / 2,
+    };
     if (step <= 60) {
       lines.push({
         ...common,
@@ -52,7 +58,6 @@ function lines_of(steps) {
         stage: 'trial',
         stage_step: step - 60,
         stage_steps: 80,
-        seconds_left: (140 - step) / 2,
         loss: 0.25 + 0.05 * wobble(step),
         reward: share,
         accuracy: share,

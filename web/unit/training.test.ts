@@ -53,6 +53,14 @@ describe('Training', () => {
     expect([run.first_step, run.last_step]).toEqual([0, 4]);
   });
 
+  it('tells how long the stage will take by its own steps', () => {
+    const run = new Training();
+    run.take([learnt(1, 3)]);
+    expect(run.seconds_left).toBe(1);
+    run.take([{ ...tried(2, 0.5), stage_step: 1, stage_steps: 11 }]);
+    expect(run.seconds_left).toBe(20);
+  });
+
   it('shows a reward of its own only where it is not the share of right answers', () => {
     const run = new Training();
     run.take([tried(1, 0.5)]);

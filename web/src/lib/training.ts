@@ -94,6 +94,15 @@ export class Training {
     return Math.max(this.last?.step ?? 0, this.#evaluations.at(-1)?.step ?? 0);
   }
 
+  // Of the stage under way, by the time that its last steps took.
+  get seconds_left(): number | null {
+    const { stage, stage_step, stage_steps } = this.last ?? {};
+    const some = this.#steps.slice(-20).filter((line) => line.stage === stage);
+    const seconds = some.reduce((sum, line) => sum + Number(line.step_seconds ?? 0), 0);
+    if (some.length === 0 || stage_step === undefined || stage_steps === undefined) return null;
+    return (seconds / some.length) * Math.max(0, stage_steps - stage_step);
+  }
+
   // Those that the run has.
   panels(): Panel[] {
     const step = (measure: string, name: string): Curve => line_of(this.#steps, measure, name);
