@@ -86,6 +86,30 @@ std::string path_below(const std::string& path, std::string_view key) {
   return path.empty() ? std::string(key) : fmt::format("{}.{}", path, key);
 }
 
+// Adds the path of each value that one of two trees has otherwise, or that the other lacks.
+void find_differences(const Node* a, const Node* b, const std::string& path,
+                      std::vector<std::string>& paths) {
+  if (a == nullptr || b == nullptr || a->value.index() != b->value.index()) {
+    paths.push_back(path);
+  } else if (const Node::Table* table = a->as_table()) {
+    for (const auto& [key, child] : *table) {
+      find_differences(&child, b->find(key), path_below(path, key), paths);
+    }
+    for (const auto& [key, child] : *b->as_table()) {
+      if (a->find(key) == nullptr) paths.push_back(path_below(path, key));
+    }
+  } else if (const Node::List* list = a->as_list()) {
+    const Node::List& other = *b->as_list();
+    if (list->size() != other.size()) return paths.push_back(path);
+    for (size_t i = 0; i < other.size(); ++i) {
+      find_differences(&(*list)[i], &other[i], path_below(path, std::to_string(i)), paths);
+    }
+  } else if (write_toml({.value = Node::Table{{"value", *a}}}) !=
+             write_toml({.value = Node::Table{{"value", *b}}})) {
+    paths.push_back(path);
+  }
+}
+
 // Adds a fault for each key at or below `node` that nobody asked for.
 void find_unknown_keys(const Document& document, const Node& node, const std::string& path,
                        std::vector<Fault>& faults) {
@@ -147,6 +171,12 @@ Result<RecipeFile> RecipeFile::parse(std::string_view text, const std::string& n
 
 RecipeTable RecipeFile::root() const { return {document_.get(), &document_->root, ""}; }
 const std::string& RecipeFile::name() const { return document_->name; }
+std::vector<std::string> RecipeFile::differences(const RecipeFile& other) const {
+  std::vector<std::string> keys;
+  recipe::find_differences(&document_->root, &other.document_->root, "", keys);
+  return keys;
+}
+
 std::string RecipeFile::as_toml() const { return recipe::write_toml(document_->root); }
 
 Status RecipeFile::finish() const {

@@ -111,6 +111,9 @@ class RecipeFile {
   // Misuse with the fault that stands first in the file, if there is any: a value that was refused,
   // a key that is missing, a key that nobody asked for (with the nearest that somebody did).
   Status finish() const;
+  // The keys, as "stage.0.steps", whose values another recipe has otherwise or not at all, or has
+  // alone. The order of keys does not matter.
+  std::vector<std::string> differences(const RecipeFile& other) const;
   // The recipe with its overrides, as TOML, for the run's folder.
   std::string as_toml() const;
 

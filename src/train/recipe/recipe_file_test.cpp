@@ -73,6 +73,20 @@ TEST(RecipeFile, TakesAnyLetterInQuotesAndComments) {
   EXPECT_EQ(recipe.root().text("\u00fc"), "\u00fc");
 }
 
+TEST(RecipeFile, NamesTheKeysThatDiffer) {
+  const auto differing = [](std::string_view one, std::string_view other) {
+    return RecipeFile::parse(one, "a.toml")
+        .value()
+        .differences(RecipeFile::parse(other, "b.toml").value());
+  };
+  EXPECT_THAT(differing("a = 1\nb = 'x'\n", "b = 'x'\na = 1\n"), IsEmpty());
+  EXPECT_THAT(differing("a = 1\n[t]\nb = 2\n", "a = 1.0\n[t]\nb = 3\nc = 4\n"),
+              ElementsAre("a", "t.b", "t.c"));
+  EXPECT_THAT(differing("[[s]]\nn = 1\n[[s]]\nn = 2\n", "[[s]]\nn = 1\n[[s]]\nn = 3\n"),
+              ElementsAre("s.1.n"));
+  EXPECT_THAT(differing("a = [1, 2]\nb = 1\n", "a = [1]\n"), ElementsAre("a", "b"));
+}
+
 TEST(RecipeFile, ReadsEachKindOfValue) {
   const RecipeFile recipe = parsed(kRecipe);
   const RecipeTable root = recipe.root();

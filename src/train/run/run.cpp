@@ -8,11 +8,8 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
-#include <iterator>
-#include <map>
 #include <memory>
 #include <set>
-#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -94,42 +91,18 @@ class Run {
     }
   }
 
-  // The lines of a recipe as TOML, each behind its table, in an order of their own: tables that
-  // are repeated are numbered.
-  static std::vector<std::string> keys_of(const std::string& toml) {
-    std::vector<std::string> keys;
-    std::map<std::string, int> seen;
-    std::string table, repeated;
-    std::istringstream lines(toml);
-    for (std::string line; std::getline(lines, line);) {
-      if (line.starts_with("[[")) {
-        table = repeated = fmt::format("{} {}: ", line, seen[line]++);
-      } else if (line.starts_with('[')) {
-        table = repeated + line + ": ";
-      } else if (!line.empty()) {
-        keys.push_back(table + line);
-      }
-    }
-    std::ranges::sort(keys);
-    return keys;
-  }
-
   // What a run was begun with is what it goes on with.
   Status check_recipe() const {
     const std::string path = (folder_ / "recipe.toml").string();
     MINKE_ASSIGN(const RecipeFile begun, RecipeFile::read(path));
-    const std::vector<std::string> then = keys_of(begun.as_toml());
-    const std::vector<std::string> now = keys_of(recipe_.as_toml());
-    std::vector<std::string> changed;
-    std::ranges::set_symmetric_difference(then, now, std::back_inserter(changed));
-    if (changed.empty()) return {};
-    const bool was = std::ranges::binary_search(then, changed.front());
+    const std::vector<std::string> keys = begun.differences(recipe_);
+    if (keys.empty()) return {};
     return misuse(fmt::format(
-        "{} was begun with another recipe: {} `{}`{}; go on with `minke train {} -o {} --resume`, "
-        "or begin another run with -o FOLDER",
-        folder_.string(), was ? "only there stands" : "there is no", changed.front(),
-        changed.size() > 1 ? fmt::format(" (one of {} lines that differ)", changed.size()) : "",
-        path, folder_.string()));
+        "{} was begun with another recipe: {} is not the same{}; go on with `minke train {} -o {} "
+        "--resume`, or begin another run with -o FOLDER",
+        folder_.string(), keys.front(),
+        keys.size() > 1 ? fmt::format(" (one of {} keys that differ)", keys.size()) : "", path,
+        folder_.string()));
   }
 
   // The folder, new or as a run before has left it.
