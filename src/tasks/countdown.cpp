@@ -47,7 +47,9 @@ class CountdownTask : public GeneratedTask {
                : settings.chosen("trace", "drill")
                    ? TraceOptions::drill(static_cast<int>(settings.number("nodes")))
                    : TraceOptions::full()) {
-    trace_.form = is_compact_ ? TraceOptions::Form::kCompact : TraceOptions::Form::kWords;
+    trace_.form = is_compact_ || settings.chosen("notation", "compact")
+                      ? TraceOptions::Form::kCompact
+                      : TraceOptions::Form::kWords;
     trace_.target_max = static_cast<int>(target_max_);
   }
 
@@ -148,6 +150,12 @@ std::span<const TaskParameter> countdown_parameters() {
       {"target_min", "the smallest target", 1, 1, kCountdownLargest, {}},
       {"target_max", "the largest target", 100, 1, kCountdownLargest, {}},
       {"form", "English, or the notation of tiny models", 0, 0, 0, {"chat", "compact"}},
+      {"notation",
+       "how its solver writes; form=compact does so always",
+       0,
+       0,
+       0,
+       {"words", "compact"}},
       {"trace", "how its solver searches", 0, 0, 0, {"full", "drill", "mixed"}},
       {"nodes", "the longest search of trace=drill", 4, 1, 1000, {}}};
   return parameters;

@@ -106,10 +106,21 @@ TEST(Countdown, AFullSearchInWordsIsThis) {
   EXPECT_EQ(solved.answer, "(5 * 3) + 7");
 }
 
+TEST(Countdown, AQuestionInEnglishMayBeThoughtOverInTheCompactNotation) {
+  const auto english = task("countdown"), notes = task("countdown:notation=compact");
+  const Problem problem = notes->problem(Split::kTrain, 5);
+  EXPECT_EQ(problem.prompt, english->problem(Split::kTrain, 5).prompt);
+  const auto solved = notes->solve(problem, 5);
+  ASSERT_TRUE(solved.has_value());
+  EXPECT_TRUE(solved->thinking.ends_with(" yes\n")) << solved->thinking;
+  EXPECT_FALSE(solved->thinking.contains("With")) << solved->thinking;
+  EXPECT_TRUE(solved->answer.starts_with("Answer: ")) << solved->answer;
+}
+
 TEST(Countdown, SolversAreRightWhereTheySaySo) {
   for (const char* spec :
        {"countdown", "countdown:form=compact", "countdown:trace=drill", "countdown:numbers=2",
-        "countdown:form=compact,trace=mixed", "countdown:trace=mixed",
+        "countdown:form=compact,trace=mixed", "countdown:trace=mixed", "countdown:notation=compact",
         "countdown:numbers=4,max=50,target_min=10,target_max=200,form=compact",
         "countdown:numbers=4,max=50,target_min=10,target_max=200,trace=drill,nodes=6",
         "countdown:numbers=4,max=50,target_max=200,form=compact,trace=mixed"}) {

@@ -220,6 +220,7 @@ Result<Check> check_of(const JsonRow& row, const std::string& expected,
   }
   if (kind == "number") return comparing(check_number);
   if (kind == "phrase") return comparing(check_phrase);
+  if (kind == "mention") return comparing(check_mention);
   if (kind == "math") return comparing(check_math);
   if (kind == "gsm8k") return comparing(check_gsm8k);
   if (kind == "json") return comparing(check_json_schema);
@@ -247,10 +248,10 @@ Result<Check> check_of(const JsonRow& row, const std::string& expected,
     };
   }
   return fail(fmt::format(
-      "{}: no check '{}' for the answer '{}'; there are number, phrase, math, gsm8k, choice (the "
-      "answer is a letter from A), countdown (\"3 5 7 = 22\"), json (a schema), python (tests), "
-      "and "
-      "command (with the task's parameter command=PROGRAM)",
+      "{}: no check '{}' for the answer '{}'; there are number, phrase, mention, math, gsm8k, "
+      "choice "
+      "(the answer is a letter from A), countdown (\"3 5 7 = 22\"), json (a schema), python "
+      "(tests), and command (with the task's parameter command=PROGRAM)",
       row.where, kind, expected.substr(0, 40)));
 }
 

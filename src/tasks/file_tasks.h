@@ -26,9 +26,10 @@ Result<std::shared_ptr<const Task>> make_mbpp(const TaskSettings& settings);
 //   choice: {"question", "choices": [...], "answer": a letter or the index of a choice}
 //   jsonl:  {"prompt", "answer", "check"}; check is how answers are compared with "answer":
 //   "number"
-//           (if there is none), "phrase", "math", "gsm8k", "choice", "countdown" ("3 5 7 = 22"),
-//           "json" (a schema), "python" (tests that run behind the code), or "command" (the
-//           program that the task's parameter `command` names; answer_checks.h)
+//           (if there is none), "phrase", "mention" (the answer says it anywhere), "math", "gsm8k",
+//           "choice", "countdown" ("3 5 7 = 22"), "json" (a schema), "python" (tests that run
+//           behind the code), or "command" (the program that the task's parameter `command` names;
+//           answer_checks.h)
 std::span<const TaskParameter> choice_parameters();
 Result<std::shared_ptr<const Task>> make_choice(const TaskSettings& settings);
 std::span<const TaskParameter> jsonl_parameters();

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <ranges>
 
 #include "tasks/rational.h"
@@ -177,6 +178,21 @@ Verdict check_phrase(std::string_view expected, std::string_view answer) {
   if (equal_but_for_case(*given, expected)) return {.well_formed = true, .correct = true};
   return {.well_formed = true,
           .why = fmt::format("'{}' is not '{}'", given->substr(0, 60), expected)};
+}
+
+Verdict check_mention(std::string_view expected, std::string_view answer) {
+  if (trimmed(answer).empty()) return {.why = "there is no answer"};
+  const auto is_inside_word = [&](size_t at) {
+    return at < answer.size() && std::isalnum(static_cast<unsigned char>(answer[at])) != 0;
+  };
+  for (size_t at = 0; at + expected.size() <= answer.size(); ++at) {
+    if (!equal_but_for_case(answer.substr(at, expected.size()), expected)) continue;
+    const bool begins = at == 0 || !is_inside_word(at - 1);
+    if (begins && !is_inside_word(at + expected.size())) {
+      return {.well_formed = true, .correct = true};
+    }
+  }
+  return {.well_formed = true, .why = fmt::format("it does not say '{}'", expected)};
 }
 
 }  // namespace minke

@@ -38,4 +38,8 @@ Verdict check_number(std::string_view expected, std::string_view answer);
 // Well formed: there is a final answer.
 Verdict check_phrase(std::string_view expected, std::string_view answer);
 
+// Whether the answer says the word or phrase `expected` anywhere, with no letter or digit on either
+// side of it, whatever the case of ASCII letters. Well formed: there is an answer.
+Verdict check_mention(std::string_view expected, std::string_view answer);
+
 }  // namespace minke

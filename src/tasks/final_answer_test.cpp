@@ -66,6 +66,15 @@ TEST(CheckPhrase, LooksAwayFromCase) {
   EXPECT_TRUE(check_phrase("Monday", "Answer: Tuesday").well_formed);
 }
 
+TEST(CheckMention, FindsAWholePhraseAnywhere) {
+  EXPECT_TRUE(check_mention("Paris", "The capital of France is PARIS.").correct);
+  EXPECT_TRUE(check_mention("H2O", "h2o").correct);
+  EXPECT_FALSE(check_mention("Paris", "Parisian, comparison").correct);
+  EXPECT_TRUE(check_mention("Paris", "Parisian, of Paris").correct);
+  EXPECT_TRUE(check_mention("Paris", "It is Lyon.").well_formed);
+  EXPECT_FALSE(check_mention("Paris", " \n").well_formed);
+}
+
 TEST(WorkedAnswer, IsTheWayAndWhatItComesDownTo) {
   const auto of = [](std::string_view text) {
     const auto worked = worked_answer(text);

@@ -127,6 +127,7 @@ bool AnswerFilter::passes(const Problem& problem, const SampledAnswer& answer, K
     kept.answer = std::move(worked->answer);
   } else {
     kept.thinking = trimmed(answer.thinking);
+    if (kept.thinking.empty()) kept.thinking = rules_.thought;
     kept.answer = trimmed(answer.answer);
   }
   std::string text = kept.prompt;

@@ -62,6 +62,7 @@ struct KeepRules {
   double language = 0.0;  // least share of the letters in the question's script
   // The worked answer becomes the thinking, and the final answer stands behind it.
   bool as_thinking = false;
+  std::string thought;  // stands for the thinking of answers that have none
 };
 
 struct KeptAnswer {

@@ -69,6 +69,19 @@ TEST_F(AnswerFilterTest, RewritesAWorkedAnswerAsThinking) {
   EXPECT_EQ(filter.counts().without_a_way, 1);
 }
 
+TEST_F(AnswerFilterTest, GivesAnswersWithoutThinkingTheOneThatWasAskedFor) {
+  AnswerFilter filter(*task_, {.each_max = 9, .thought = "That is plain."});
+  const auto kept = filter.choose({.index = 7,
+                                   .answers = {{.thinking = "\nthought\n",
+                                                .answer = right_,
+                                                .tokens = 3,
+                                                .thinking_closed = true,
+                                                .correct = true},
+                                               answer("so", 5)}});
+  EXPECT_EQ(ways(kept),
+            (std::vector<std::string>{"thought|" + right_, "That is plain.|so\n" + right_}));
+}
+
 TEST_F(AnswerFilterTest, PrefersDiverseAnswers) {
   AnswerFilter filter(*task_, {.each_max = 2, .prefer = KeepRules::Prefer::kDiverse});
   const auto kept = filter.choose(

@@ -90,8 +90,9 @@ std::string path_below(const std::string& path, std::string_view key) {
 void find_differences(const Node* a, const Node* b, const std::string& path,
                       std::vector<std::string>& paths) {
   if (a == nullptr || b == nullptr || a->value.index() != b->value.index()) {
-    paths.push_back(path);
-  } else if (const Node::Table* table = a->as_table()) {
+    return paths.push_back(path);
+  }
+  if (const Node::Table* table = a->as_table()) {
     for (const auto& [key, child] : *table) {
       find_differences(&child, b->find(key), path_below(path, key), paths);
     }

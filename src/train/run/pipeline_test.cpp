@@ -63,8 +63,11 @@ prefer = "diverse"
 name = "again"
 steps = 3
 update_tokens = 128
+[[stage.text]]
+task = "gcd"
 [stage.data]
 from_stage = "answers"
+share = 0.6
 [[stage]]
 name = "try"
 kind = "grpo"
@@ -273,6 +276,7 @@ TEST_F(PipelineTest, FaultsNameFileLineAndKey) {
   EXPECT_TRUE(fault({"stage.0.name=a/b"}).contains("names a file"));
   EXPECT_TRUE(fault({"stage.2.problems.0.task=sums"}).contains("there is no task 'sums'"));
   EXPECT_TRUE(fault({"stage.2.task=gcd"}).contains("not both"));
+  EXPECT_TRUE(fault({"stage.1.text=[]"}).contains("one of the two alone"));
   const std::string none = fault({"stage.0.tokens=1", "stage.0.count=1"});
   EXPECT_TRUE(none.contains("nothing is left of 4 answers")) << none;
 }

@@ -122,12 +122,20 @@ void read_texts(const RecipeTable& table, std::span<const StagePlan> before, Sta
   stage.data.form.completion_key = data.text("completion_key", stage.data.form.completion_key);
   stage.data.form.prompts_are_chat = data.flag("prompts_are_chat", false);
   read_data_stages(data, before, stage);
-  const bool has_files = !stage.data.files.empty() || !stage.data_stages.empty();
-  if (stage.texts.empty() != has_files) {
+  const bool has_files = stage.learns_files();
+  if (stage.texts.empty() && !has_files) {
     table.refuse("text",
-                 fmt::format("a {} stage learns from [[stage.text]] tasks or from [stage.data] "
-                             "(files, or from_stage), one of the two",
+                 fmt::format("a {} stage learns from [[stage.text]] tasks, from [stage.data] "
+                             "(files, or from_stage), or from both",
                              stage.kind_name()));
+  }
+  stage.data_share = 1.0;
+  if (data.has("share") && (stage.texts.empty() || !has_files)) {
+    data.refuse("share",
+                "is the files' part of each update beside [[stage.text]]; this stage has "
+                "one of the two alone");
+  } else if (has_files && !stage.texts.empty()) {
+    stage.data_share = data.number("share", 0.5, {.min = 0.01, .max = 0.99});
   }
 }
 
@@ -179,6 +187,7 @@ void read_reject(const RecipeTable& table, StagePlan& stage) {
   keep.tokens_max = table.integer("longest", ask.tokens_max, {.min = 1, .max = 1 << 20});
   keep.language = table.number("language", 0.0, {.min = 0.0, .max = 1.0});
   keep.as_thinking = table.choice("form", {"as_is", "thinking"}) == "thinking";
+  keep.thought = table.text("thought", "");
   stage.steps = (reject.problems + ask.prompts - 1) / ask.prompts;
 }
 

@@ -68,9 +68,10 @@ struct StagePlan {
   // kSupervised and kDistil
   int64_t update_tokens = 4096;
   int64_t pass_tokens = 4096;
-  std::vector<TextPart> texts;  // of tasks; or else files
+  std::vector<TextPart> texts;  // of tasks; and, or else, files
   DataOptions data;
   std::vector<std::string> data_stages;  // whose kept answers are files too
+  double data_share = 1.0;               // of an update's tokens
   DistilPlan distil;
   // kGrpo and kReject
   std::shared_ptr<const Task> task;
@@ -80,6 +81,7 @@ struct StagePlan {
   int64_t reference_every = 0;  // steps after which the reference is the model of that moment
   std::optional<EvaluationPlan> evaluation;
 
+  bool learns_files() const { return !data.files.empty() || !data_stages.empty(); }
   bool learns_texts() const { return kind == Kind::kSupervised || kind == Kind::kDistil; }
   // "supervised", ..., as recipes write it.
   std::string_view kind_name() const;

@@ -435,11 +435,12 @@ class Run {
       data_ = batch.next;
       examples = std::move(batch.sequences);
       entry["epoch"] = data_.epoch;
-    } else {
+    }
+    if (!stage.texts.empty()) {
       const StageTexts texts(stage, *text_);
       const double progress =
           static_cast<double>(step_in_stage_) / static_cast<double>(stage.steps);
-      for (int64_t tokens = 0; tokens < stage.update_tokens;) {
+      for (int64_t tokens = data_tokens(stage); tokens < stage.update_tokens;) {
         MINKE_ASSIGN(TokenSequence example, texts.example(examples_++, progress));
         tokens += std::ssize(example.tokens);
         examples.push_back(std::move(example));
@@ -464,10 +465,15 @@ class Run {
     return {};
   }
 
+  // Of an update, those that come from files.
+  static int64_t data_tokens(const StagePlan& stage) {
+    if (!stage.learns_files()) return 0;
+    return static_cast<int64_t>(stage.data_share * static_cast<double>(stage.update_tokens));
+  }
   // The stage's files, from where the run stands in them.
   Status open_data(const StagePlan& stage) {
     batcher_.reset();
-    if (stage.data.files.empty() && stage.data_stages.empty()) return {};
+    if (!stage.learns_files()) return {};
     DataOptions options = stage.data;
     for (const std::string& name : stage.data_stages) {
       options.files.push_back(stage_data_path(folder_, name).string());
@@ -476,10 +482,10 @@ class Run {
     MINKE_ASSIGN(
         std::unique_ptr<DataSource> source,
         DataSource::open(std::move(options), text_->tokenizer(), &text_->chat_template(), data_));
-    const int64_t context = std::min(loaded_.model->config().context_max, stage.update_tokens);
+    const int64_t rows = std::max<int64_t>(data_tokens(stage), 2);
+    const int64_t context = std::min(loaded_.model->config().context_max, rows);
     MINKE_ASSIGN(Batcher batcher,
-                 Batcher::create(std::move(source),
-                                 {.rows = stage.update_tokens, .context = context}, data_));
+                 Batcher::create(std::move(source), {.rows = rows, .context = context}, data_));
     batcher_.emplace(std::move(batcher));
     return {};
   }
