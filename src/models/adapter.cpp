@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "core/check.h"
 #include "core/random.h"
 #include "io/gguf_writer.h"
 
@@ -135,7 +136,8 @@ Result<Adapter> Adapter::read(const GgufFile& file, Model& model, Ops& ops) {
 }
 
 Status Adapter::write(const std::string& path, const std::string& base,
-                      const std::string& chat_template) const {
+                      const std::string& chat_template, QuantType type) const {
+  CHECK_EQ(quant_format(type).block_size, 1);
   MINKE_ASSIGN(GgufWriter writer, GgufWriter::create(path));
   writer.set_text("general.architecture", architecture_);
   writer.set_text("general.type", "adapter");
@@ -145,14 +147,15 @@ Status Adapter::write(const std::string& path, const std::string& base,
   // The scale is in the matrices.
   writer.set_float32("adapter.lora.alpha", static_cast<float>(rank_));
   for (const Half& half : halves_) {
-    writer.add_tensor(half.down->name, QuantType::kF32, half.down->shape);
-    writer.add_tensor(half.up->name, QuantType::kF32, half.up->shape);
+    writer.add_tensor(half.down->name, type, half.down->shape);
+    writer.add_tensor(half.up->name, type, half.up->shape);
   }
   MINKE_TRY(writer.begin_data());
   for (const Half& half : halves_) {
     for (const Weight* weight : {half.down.get(), half.up.get()}) {
-      MINKE_TRY(writer.write(
-          std::as_bytes(std::span(weight->f32(), static_cast<size_t>(weight->shape.count())))));
+      std::vector<std::byte> values(row_bytes(type, weight->shape.count()));
+      quant_format(type).encode(weight->f32(), values.data(), weight->shape.count(), nullptr);
+      MINKE_TRY(writer.write(values));
     }
   }
   return writer.finish();

@@ -26,9 +26,10 @@ class Adapter {
   // Fails when a tensor is for no weight of the model, is of another shape or is no number.
   static Result<Adapter> read(const GgufFile& file, Model& model, Ops& ops);
   // `base` is what the model is called, for people. `chat_template` is the one that the adapter was
-  // trained under, where that is not the model's.
+  // trained under, where that is not the model's. `type` is a format whose blocks are single
+  // values.
   Status write(const std::string& path, const std::string& base,
-               const std::string& chat_template = {}) const;
+               const std::string& chat_template = {}, QuantType type = QuantType::kF32) const;
 
   const AdapterPairs& pairs() const { return pairs_; }
   int64_t rank() const { return rank_; }

@@ -365,8 +365,14 @@ Result<RunPlan> RunPlan::read(const RecipeFile& recipe) {
   const std::string compute = adapts ? model.choice("compute", {"bf16", "fp32"})
                                      : model.choice("compute", {"fp32", "bf16"});
   plan.compute = compute == "bf16" ? Compute::kBF16 : Compute::kF32;
-  const std::string output = root.text("output", "Q8_0");
-  if (const QuantFormat* format = find_quant_format(output)) {
+  const std::string output = root.text("output", adapts ? "F32" : "Q8_0");
+  const QuantFormat* const format = find_quant_format(output);
+  if (format != nullptr && adapts && format->block_size != 1) {
+    root.refuse("output",
+                fmt::format("an adapter is stored in F32, F16 or BF16: its rows are too short for "
+                            "blocks of {}",
+                            output));
+  } else if (format != nullptr) {
     plan.output = format->type;
   } else {
     root.refuse("output", fmt::format("'{}' is no format to store a model in; there are {}", output,

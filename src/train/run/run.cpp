@@ -68,7 +68,7 @@ class Run {
     const std::string path = (folder_ / (adapter_ ? "adapter.gguf" : "model.gguf")).string();
     const std::string own_template = plan_.thinks ? text_->chat_template().source() : std::string();
     if (adapter_) {
-      MINKE_TRY(adapter_->write(path, plan_.name, own_template));
+      MINKE_TRY(adapter_->write(path, plan_.name, own_template, plan_.output));
     } else {
       MINKE_TRY(save_model(loaded_, plan_.output, plan_.name, path, own_template));
     }

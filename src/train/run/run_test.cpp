@@ -196,6 +196,16 @@ TEST_F(RunTest, TrainsAnAdapterOverQuantisedWeights) {
   EXPECT_FALSE(bytes("whole", "adapter.gguf").empty());
   EXPECT_TRUE(bytes("stopped", "adapter.gguf") == bytes("whole", "adapter.gguf"));
   EXPECT_TRUE(bytes("base") == base);
+
+  std::vector<std::string> halved = overrides;
+  halved.emplace_back("output=F16");
+  ASSERT_TRUE(run("halved", false, 1000, halved));
+  const size_t size = bytes("halved", "adapter.gguf").size();
+  EXPECT_LT(size, bytes("whole", "adapter.gguf").size() * 2 / 3) << "matrices take half";
+  halved.back() = "output=Q8_0";
+  const auto refused = run("refused", false, 1, halved);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_TRUE(refused.error().message.contains("F32, F16 or BF16")) << refused.error().message;
 }
 
 TEST_F(RunTest, AFolderHoldsOneRun) {
