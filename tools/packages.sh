@@ -13,7 +13,10 @@ minke_build_packages=(
   ca-certificates python3 python3-pip # pip fetches the parts of a model
 )
 
-minke_test_packages=(libgtest-dev libgmock-dev python3-venv)
+minke_test_packages=(
+  libgtest-dev libgmock-dev python3-venv
+  librsvg2-bin # draws the PNGs of minke plot
+)
 
 minke_check_packages=(clang-19 libclang-rt-19-dev lld-19 clang-format-19 clang-tidy-19 shellcheck git)
 

@@ -89,7 +89,9 @@ Result<SampledBatch> sample_answers(Model& model, Ops& ops, const ChatText& text
                                 .tokens_max = options.tokens_max,
                                 .seed = options.seed,
                                 .sequences_max = options.sequences_max,
-                                .end_tokens = text.end_tokens()}));
+                                .end_tokens = text.end_tokens(),
+                                .is_stopped = options.is_stopped}));
+  if (rollouts.empty()) return SampledBatch{};
   for (const Rollout& rollout : rollouts) {
     ChatAnswer read = text.read(asked[rollout.prompt], rollout.answer());
     const Verdict verdict = task.check(of_task[rollout.prompt], read.answer);

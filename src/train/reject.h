@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
@@ -28,6 +29,7 @@ struct AskOptions {
   std::string system;
   std::string hint;  // behind each question when it is asked, and nowhere else
   uint64_t seed = 1;
+  std::function<bool()> is_stopped;
 };
 
 struct SampledAnswer {
@@ -49,7 +51,7 @@ struct SampledBatch {
 };
 
 // Asks `model` the problems `batch` · prompts and on, in the order of shuffled(), but not beyond
-// the `problems`-th.
+// the `problems`-th. No problems come back where it was stopped on the way.
 Result<SampledBatch> sample_answers(Model& model, Ops& ops, const ChatText& text, const Task& task,
                                     const AskOptions& options, int64_t batch, int64_t problems);
 

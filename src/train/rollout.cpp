@@ -1,6 +1,7 @@
 #include "train/rollout.h"
 
 #include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -44,11 +45,15 @@ class Collector {
     }
     if (--left_ == 0) all_done_.notify_all();
   }
-  Status wait() {
+  // False where it was stopped before all were done.
+  Result<bool> wait(const std::function<bool()>& is_stopped) {
+    constexpr auto kLook = std::chrono::milliseconds(100);
     std::unique_lock lock(mutex_);
-    all_done_.wait(lock, [&] { return left_ == 0; });
+    do {
+      if (is_stopped && is_stopped()) return false;
+    } while (!all_done_.wait_for(lock, kLook, [&] { return left_ == 0; }));
     if (fault_) return std::unexpected(*fault_);
-    return {};
+    return true;
   }
 
  private:
@@ -118,7 +123,8 @@ Result<std::vector<Rollout>> sample_rollouts(Model& model, Ops& ops,
       loop.submit(std::move(request));
     }
   }
-  MINKE_TRY(collector.wait());
+  MINKE_ASSIGN(const bool is_whole, collector.wait(options.is_stopped));
+  if (!is_whole) return std::vector<Rollout>();
   return rollouts;
 }
 

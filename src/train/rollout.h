@@ -21,6 +21,7 @@ struct RolloutOptions {
   uint64_t seed = 0;
   int64_t sequences_max = 256;  // answers under way at a time
   std::vector<int32_t> end_tokens;
+  std::function<bool()> is_stopped;  // asked some ten times a second, by the thread that waits
 };
 
 struct Rollout {
@@ -43,7 +44,8 @@ struct RolloutPrompt {
 
 // All answers, by prompt and sample. The calling thread waits; a thread of its own uses the model
 // and the Ops meanwhile. Nothing outlives the call: the next may find other weights. Fails where
-// memory for keys and values is short or the model's logits are no numbers.
+// memory for keys and values is short or the model's logits are no numbers. Nothing at all comes
+// back where it was stopped on the way.
 Result<std::vector<Rollout>> sample_rollouts(Model& model, Ops& ops,
                                              std::span<const RolloutPrompt> prompts,
                                              const RolloutOptions& options);

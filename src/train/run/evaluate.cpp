@@ -5,8 +5,9 @@
 
 namespace minke {
 
-Result<EvaluationReport> evaluate_model(Model& model, Ops& ops, const ChatText& text,
-                                        const EvaluationPlan& plan) {
+Result<std::optional<EvaluationReport>> evaluate_model(Model& model, Ops& ops, const ChatText& text,
+                                                       const EvaluationPlan& plan,
+                                                       const std::function<bool()>& is_stopped) {
   constexpr uint64_t kSeed = 0x6576616c;
   constexpr size_t kShown = 3;
   const auto begin = std::chrono::steady_clock::now();
@@ -25,7 +26,9 @@ Result<EvaluationReport> evaluate_model(Model& model, Ops& ops, const ChatText& 
                                {.temperature = plan.temperature,
                                 .tokens_max = plan.tokens_max,
                                 .seed = kSeed,
-                                .end_tokens = text.end_tokens()}));
+                                .end_tokens = text.end_tokens(),
+                                .is_stopped = is_stopped}));
+  if (rollouts.empty()) return std::nullopt;
   EvaluationReport report;
   report.samples_each = plan.samples;
   report.passes = sampled_size(rollouts);

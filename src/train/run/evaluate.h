@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,8 +22,10 @@ struct EvaluationReport {
   std::vector<GrpoSample> shown;
 };
 
-// The first problems of the test split, by the engine that serves, under a seed of its own.
-Result<EvaluationReport> evaluate_model(Model& model, Ops& ops, const ChatText& text,
-                                        const EvaluationPlan& plan);
+// The first problems of the test split, by the engine that serves, under a seed of its own. Nothing
+// where it was stopped on the way.
+Result<std::optional<EvaluationReport>> evaluate_model(Model& model, Ops& ops, const ChatText& text,
+                                                       const EvaluationPlan& plan,
+                                                       const std::function<bool()>& is_stopped);
 
 }  // namespace minke

@@ -111,7 +111,8 @@ class PipelineTest : public ::testing::Test {
     return recipe;
   }
   static Result<RunEnd> run(std::string_view text, const std::string& name, bool resume,
-                            int64_t stop_after, std::vector<std::string> overrides = {}) {
+                            int64_t stop_after, std::vector<std::string> overrides = {},
+                            bool stop_when_saved = false) {
     MINKE_ASSIGN(const RecipeFile recipe,
                  RecipeFile::parse(with_model(text), "toy.toml", overrides));
     MINKE_ASSIGN(const RunPlan plan, RunPlan::read(recipe));
@@ -121,7 +122,11 @@ class PipelineTest : public ::testing::Test {
         {.folder = (folder_ / name).string(),
          .resume = resume,
          .find_model = [](const std::string& file) -> Result<std::string> { return file; },
-         .on_entry = [&](const Json& entry) { steps += entry.contains("event") ? 0 : 1; },
+         .on_entry =
+             [&](const Json& entry) {
+               if (entry.value("event", "") == "saved" && stop_when_saved) steps = stop_after;
+               if (!entry.contains("event") && !entry.contains("remembered")) ++steps;
+             },
          .is_stopped = [&] { return steps >= stop_after; }});
   }
   static std::string bytes(const std::string& file) {
@@ -168,6 +173,21 @@ TEST_F(PipelineTest, RunsFromAnswersToATaughtModelAndGoesOnBitForBit) {
   }
 }
 
+// A checkpoint is written before the evaluations at a stage's end: they are stopped, and made up
+// for.
+TEST_F(PipelineTest, StopsInTheMiddleOfAnEvaluation) {
+  ASSERT_TRUE(run(kPipeline, "evaluated", false, 1000).has_value());
+  Result<RunEnd> end = run(kPipeline, "halted", false, 1000, {}, /*stop_when_saved=*/true);
+  int64_t sittings = 1;
+  for (; end && *end == RunEnd::kStopped; ++sittings) {
+    end = run(kPipeline, "halted", true, 1000, {}, /*stop_when_saved=*/true);
+  }
+  ASSERT_TRUE(end.has_value()) << end.error().message;
+  EXPECT_EQ(sittings, 1 + 3) << "each stage that trains ends in a checkpoint";
+  EXPECT_EQ(entries("halted"), entries("evaluated"));
+  EXPECT_TRUE(bytes("halted/model.gguf") == bytes("evaluated/model.gguf"));
+}
+
 TEST_F(PipelineTest, KeepsRightAnswersAsConversations) {
   ASSERT_TRUE(run(kPipeline, "kept", false, 3).has_value());
   std::ifstream file(folder_ / "kept" / "data" / "answers.samples.jsonl");
@@ -204,7 +224,7 @@ TEST_F(PipelineTest, AsksAgainWhatIsNotWhole) {
   const fs::path samples = folder_ / "cut" / "data" / "answers.samples.jsonl";
   const std::string before = bytes("cut/data/answers.samples.jsonl");
   fs::resize_file(samples, before.size() - 10);
-  ASSERT_TRUE(run(kPipeline, "cut", true, 2).has_value());
+  ASSERT_TRUE(run(kPipeline, "cut", true, 1).has_value());
   const std::string after = bytes("cut/data/answers.samples.jsonl");
   // All but the time that the batch took.
   const auto last = [](const std::string& text) {

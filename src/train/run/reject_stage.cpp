@@ -135,14 +135,17 @@ Result<RejectStage> RejectStage::open(const fs::path& run, const StagePlan& stag
   return made;
 }
 
-Result<RejectStage::Step> RejectStage::step(int64_t number, const Source* source) {
+Result<std::optional<RejectStage::Step>> RejectStage::step(
+    int64_t number, const Source* source, const std::function<bool()>& is_stopped) {
   Batch asked;
   if (!knows(number)) {
     CHECK(source != nullptr);
     const auto begin = std::chrono::steady_clock::now();
-    MINKE_ASSIGN(asked.sampled,
-                 sample_answers(source->model, source->ops, source->text, *stage_.task,
-                                stage_.reject.ask, number, stage_.reject.problems));
+    AskOptions ask = stage_.reject.ask;
+    ask.is_stopped = is_stopped;
+    MINKE_ASSIGN(asked.sampled, sample_answers(source->model, source->ops, source->text,
+                                               *stage_.task, ask, number, stage_.reject.problems));
+    if (asked.sampled.problems.empty()) return std::nullopt;
     asked.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     asked.flops = forward_work(source->model.config()).of(asked.sampled.passes);
     const Json line = batch_json(number, asked.sampled, asked.seconds, asked.flops);

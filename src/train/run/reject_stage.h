@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -50,8 +51,9 @@ class RejectStage {
     int64_t kept = 0;      // in all batches so far
     std::vector<GrpoSample> samples;
   };
-  // The next batch, asked or remembered.
-  Result<Step> step(int64_t batch, const Source* source);
+  // The next batch, asked or remembered. Nothing where asking was stopped on the way.
+  Result<std::optional<Step>> step(int64_t batch, const Source* source,
+                                   const std::function<bool()>& is_stopped);
   // Writes what was kept. Fails, and says what became of the answers, when that is nothing.
   Status finish();
 

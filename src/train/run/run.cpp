@@ -8,8 +8,8 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -60,7 +60,10 @@ class Run {
  private:
   Result<RunEnd> go() {
     MINKE_TRY(load());
-    if (step_ == 0) MINKE_TRY(evaluate_all("start"));
+    if (step_ == 0) {
+      MINKE_ASSIGN(const RunEnd end, evaluate_all("start"));
+      if (end == RunEnd::kStopped) return end;
+    }
     for (; stage_ < plan_.stages.size(); ++stage_, step_in_stage_ = 0, examples_ = 0, data_ = {}) {
       MINKE_ASSIGN(const RunEnd end, run_stage());
       if (end == RunEnd::kStopped) return end;
@@ -174,11 +177,11 @@ class Run {
     const std::string path = (folder_ / "metrics.jsonl").string();
     MINKE_ASSIGN(RunLog log, RunLog::open(path, step_));
     log_ = std::make_unique<RunLog>(std::move(log));
-    // What was done before the first step is not done again by a run that goes on from there.
+    // What was done behind the newest step is not done again by a run that goes on from there.
     std::ifstream file(path);
-    for (std::string line; step_ == 0 && std::getline(file, line);) {
+    for (std::string line; std::getline(file, line);) {
       const Json entry = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-      if (entry.is_object()) begun_.insert(name_of(entry));
+      if (entry.is_object() && entry.contains("event")) ++known_[name_of(entry)];
     }
     MINKE_TRY(measure());
     Json entry = {{"step", step_},
@@ -191,14 +194,14 @@ class Run {
                   {"watts", plan_.watts},
                   {"compute", plan_.compute == Compute::kBF16 ? "bf16" : "fp32"},
                   {"peak_gflops", peak_flops_ / 1e9}};
-    if (step_ == 0 && begun_.insert(name_of(entry)).second) MINKE_TRY(log_->append(entry));
+    if (step_ == 0 && !known_.contains(name_of(entry))) MINKE_TRY(log_->append(entry));
     if (options_.resume) entry["event"] = "resumed";
     tell(entry);
     return {};
   }
   static std::string name_of(const Json& entry) {
-    return entry.value("event", "") + "/" + entry.value("stage", "") + "/" +
-           entry.value("task", "");
+    return fmt::format("{}/{}/{}/{}", entry.value("step", int64_t{0}), entry.value("event", ""),
+                       entry.value("stage", ""), entry.value("task", ""));
   }
 
   // What the machine can do, and what a token costs: the two sides of the share of the peak.
@@ -332,8 +335,8 @@ class Run {
     }
     MINKE_TRY(begin_teacher(stage));
     resumed_.reset();
-    if (stage.evaluation && step_ == 0) MINKE_TRY(evaluate(*stage.evaluation, stage.name));
-    while (step_in_stage_ < stage.steps) {
+    MINKE_ASSIGN(RunEnd end, evaluate_due(stage));
+    while (end == RunEnd::kFinished && step_in_stage_ < stage.steps) {
       const auto begin = Clock::now();
       const double rate = stage.rate.at(step_in_stage_);
       Json entry = begin_entry(stage);
@@ -351,17 +354,31 @@ class Run {
       if (reference_ && stage.reference_every > 0 && step_in_stage_ % stage.reference_every == 0) {
         MINKE_TRY(renew_reference());
       }
+      // Before the evaluations, which take long: whatever stops them costs no step.
       const bool last = step_in_stage_ == stage.steps;
-      const bool stops = options_.is_stopped && options_.is_stopped();
-      if (stage.evaluation && (last || (stage.evaluation->every > 0 &&
-                                        step_in_stage_ % stage.evaluation->every == 0))) {
-        MINKE_TRY(evaluate(*stage.evaluation, stage.name));
-      }
-      if (last) MINKE_TRY(evaluate_all(stage.name));
+      const bool stops = is_stopped();
       if (last || stops || step_ % plan_.checkpoint_every == 0) MINKE_TRY(save(trainer));
-      if (stops && !(last && stage_ + 1 == plan_.stages.size())) return RunEnd::kStopped;
+      if (stops) return RunEnd::kStopped;
+      MINKE_ASSIGN(end, evaluate_due(stage));
     }
-    return RunEnd::kFinished;
+    return end;
+  }
+
+  bool is_stopped() const { return options_.is_stopped && options_.is_stopped(); }
+
+  // What is to be measured where the stage stands, unless the log has it.
+  Result<RunEnd> evaluate_due(const StagePlan& stage) {
+    const bool last = step_in_stage_ == stage.steps;
+    const auto is_due = [&](const EvaluationPlan& plan) {
+      return last || step_ == 0 ||
+             (step_in_stage_ > 0 && plan.every > 0 && step_in_stage_ % plan.every == 0);
+    };
+    RunEnd end = RunEnd::kFinished;
+    if (stage.evaluation && is_due(*stage.evaluation)) {
+      MINKE_ASSIGN(end, evaluate(*stage.evaluation, stage.name));
+    }
+    if (last && end == RunEnd::kFinished) return evaluate_all(stage.name);
+    return end;
   }
 
   Json begin_entry(const StagePlan& stage) const {
@@ -371,13 +388,15 @@ class Run {
             {"stage_step", step_in_stage_ + 1},
             {"stage_steps", stage.steps}};
   }
-  Status end_step(Json& entry, double seconds) {
+  // What is remembered is no step of this sitting; whoever watches is told so.
+  Status end_step(Json& entry, double seconds, bool remembered = false) {
     ++step_;
     ++step_in_stage_;
     seconds_ += seconds;
     entry["step_seconds"] = seconds;
     entry["seconds"] = seconds_;
     MINKE_TRY(log_->append(entry));
+    if (remembered) entry["remembered"] = true;
     tell(entry);
     return {};
   }
@@ -395,8 +414,10 @@ class Run {
                                           .ops = teacher ? *ops_ : policy_ops(),
                                           .text = teacher ? teacher->text() : *text_};
       Json entry = begin_entry(stage);
-      MINKE_ASSIGN(const RejectStage::Step step,
-                   asking.step(step_in_stage_, asks ? &source : nullptr));
+      MINKE_ASSIGN(const std::optional<RejectStage::Step> asked,
+                   asking.step(step_in_stage_, asks ? &source : nullptr, options_.is_stopped));
+      if (!asked) return RunEnd::kStopped;
+      const RejectStage::Step& step = *asked;
       entry["accuracy"] = step.right;
       entry["solved"] = step.solved;
       entry["answer_tokens"] = step.tokens_mean;
@@ -408,9 +429,8 @@ class Run {
       Json samples = Json::array();
       for (const GrpoSample& sample : step.samples) samples.push_back(sample_json(sample));
       entry["samples"] = std::move(samples);
-      MINKE_TRY(end_step(entry, step.seconds));
-      // What is remembered is no step of this sitting.
-      if (asks && options_.is_stopped && options_.is_stopped()) return RunEnd::kStopped;
+      MINKE_TRY(end_step(entry, step.seconds, /*remembered=*/!asks));
+      if (asks && is_stopped()) return RunEnd::kStopped;
     }
     MINKE_TRY(asking.finish());
     return RunEnd::kFinished;
@@ -544,21 +564,27 @@ class Run {
   }
 
   // The recipe's own evaluations; `stage` is the one that has ended.
-  Status evaluate_all(const std::string& stage) {
-    for (const EvaluationPlan& plan : plan_.evaluations) MINKE_TRY(evaluate(plan, stage));
-    return {};
+  Result<RunEnd> evaluate_all(const std::string& stage) {
+    for (const EvaluationPlan& plan : plan_.evaluations) {
+      MINKE_ASSIGN(const RunEnd end, evaluate(plan, stage));
+      if (end == RunEnd::kStopped) return end;
+    }
+    return RunEnd::kFinished;
   }
 
-  Status evaluate(const EvaluationPlan& plan, const std::string& stage) {
+  Result<RunEnd> evaluate(const EvaluationPlan& plan, const std::string& stage) {
     Json entry = {
         {"step", step_}, {"event", "evaluation"}, {"stage", stage}, {"task", plan.task->name()}};
-    if (step_ == 0 && begun_.contains(name_of(entry))) return {};
-    MINKE_ASSIGN(const EvaluationReport report,
-                 evaluate_model(*loaded_.model, policy_ops(), *text_, plan));
-    add(entry, report);
+    // A stage and the recipe may both ask for a task: one after the other, in the log as here.
+    int& done = done_[name_of(entry)];
+    if (done++ < known_[name_of(entry)]) return RunEnd::kFinished;
+    MINKE_ASSIGN(const std::optional<EvaluationReport> report,
+                 evaluate_model(*loaded_.model, policy_ops(), *text_, plan, options_.is_stopped));
+    if (!report) return RunEnd::kStopped;
+    add(entry, *report);
     MINKE_TRY(log_->append(entry));
     tell(entry);
-    return {};
+    return RunEnd::kFinished;
   }
 
   Status save(Trainer& trainer) {
@@ -577,15 +603,13 @@ class Run {
         [&](const std::string& name, const Shape& shape, std::span<float> values) {
           state.push_back(SafetensorView::f32(name, shape, values));
         });
-    const bool stage_ends = step_in_stage_ == plan_.stages[stage_].steps;
     CheckpointState where;
     where.step = step_;
-    where.counters = {
-        {"stage", stage_ + (stage_ends ? 1 : 0)},
-        {"step_in_stage", stage_ends ? 0 : static_cast<uint64_t>(step_in_stage_)},
-        {"examples", stage_ends ? 0 : examples_},
-        {"optimizer_steps", stage_ends ? 0 : static_cast<uint64_t>(trainer.optimiser().steps())}};
-    if (!stage_ends) where.data = data_;
+    where.counters = {{"stage", stage_},
+                      {"step_in_stage", static_cast<uint64_t>(step_in_stage_)},
+                      {"examples", examples_},
+                      {"optimizer_steps", static_cast<uint64_t>(trainer.optimiser().steps())}};
+    where.data = data_;
     where.notes["seconds"] = seconds_;
     MINKE_TRY(writer_->save(weights, state, where));
     tell({{"event", "saved"}, {"step", step_}});
@@ -621,7 +645,8 @@ class Run {
   double seconds_ = 0.0;  // of computing, in all sittings
   ForwardWork work_;      // of a token of the model that is trained
   double peak_flops_ = 0.0;
-  std::set<std::string> begun_;  // what the log has of before the first step
+  std::map<std::string, int> known_;  // evaluations and the like that the log has, by name_of()
+  std::map<std::string, int> done_;   // in this sitting
 };
 
 }  // namespace
