@@ -285,8 +285,7 @@ Result<std::unique_ptr<DraftModel>> make_drafter(EngineParts& parts) {
                             .cost = bytes(*draft.model) / bytes(*parts.model)});
 }
 
-// Where pages outlive the process; null where they do not, or where another process has the file:
-// an engine does without.
+// Where pages outlive the process; null where they are not to.
 Result<std::unique_ptr<PageFile>> open_page_file(const EngineParts& parts,
                                                  const ModelConfig& config) {
   const EngineOptions& options = parts.options;
@@ -294,12 +293,10 @@ Result<std::unique_ptr<PageFile>> open_page_file(const EngineParts& parts,
   const KvSpec spec = parts.model->kv_spec(kv_dtype(options, config));
   MINKE_ASSIGN(const std::string fingerprint,
                model_fingerprint(options.model, options.adapter, spec));
-  Result<std::unique_ptr<PageFile>> file = PageFile::open({.path = options.page_file,
-                                                           .fingerprint = fingerprint,
-                                                           .page_bytes = spec.page_bytes(),
-                                                           .bytes_max = options.page_file_bytes});
-  if (!file) return nullptr;
-  return file;
+  return PageFile::open({.path = options.page_file,
+                         .fingerprint = fingerprint,
+                         .page_bytes = spec.page_bytes(),
+                         .bytes_max = options.page_file_bytes});
 }
 
 Status load_parts(EngineParts& parts) {
@@ -340,7 +337,8 @@ Status load_parts(EngineParts& parts) {
   for (int32_t token = 0; token < parts.tokenizer->vocab_size(); ++token) {
     if (parts.tokenizer->is_end_of_generation(token)) loop.end_tokens.push_back(token);
   }
-  MINKE_ASSIGN(std::unique_ptr<PageFile> page_file, open_page_file(parts, config));
+  // An engine does without: another process may have it.
+  Result<std::unique_ptr<PageFile>> page_file = open_page_file(parts, config);
   parts.loop =
       std::make_unique<Loop>(std::move(loop), parts.plan.kv_pages,
                              std::make_unique<ModelRunner>(
@@ -353,7 +351,10 @@ Status load_parts(EngineParts& parts) {
                                    return file.check_intact();
                                  },
                                  std::move(drafter)),
-                             std::move(page_file));
+                             page_file ? *std::move(page_file) : nullptr);
+  if (!page_file) {
+    parts.loop->note(page_file.error().message + "; prompts are not kept on the disk");
+  }
   return {};
 }
 

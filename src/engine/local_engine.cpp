@@ -151,6 +151,7 @@ class LocalEngineImpl final : public LocalEngine {
     return config().mtp.present ? DraftKind::kMtp : DraftKind::kNone;
   }
   LoopStats stats() const override { return parts_.loop->stats(); }
+  std::vector<std::string> take_notices() override { return parts_.loop->take_notices(); }
   Status check_file() const override { return parts_.file->check_intact(); }
   std::optional<ExpertStats> expert_stats() const override {
     return parts_.experts ? std::optional(parts_.experts->stats()) : std::nullopt;

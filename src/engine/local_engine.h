@@ -122,6 +122,9 @@ class LocalEngine : public Engine {
   // The model that guesses ahead: of its own, or a second one; look-up is always there.
   virtual DraftKind draft_kind() const = 0;
   virtual LoopStats stats() const = 0;
+  // What went wrong and was survived (a damaged file of prompts), for a log: each is told once,
+  // soon after it happened.
+  virtual std::vector<std::string> take_notices() = 0;
   // An error where the model's file is not what it was (cut short under the engine): nothing that
   // it says from then on can be trusted, and it has to be loaded anew.
   virtual Status check_file() const = 0;

@@ -194,7 +194,10 @@ void Loop::publish_stats() {
 }
 
 void Loop::work() {
-  if (keeper_) keeper_->restore();
+  if (keeper_) {
+    keeper_->restore();
+    note_page_file();
+  }
   while (take_messages()) {
     if (scheduler_.idle()) take_up();
     step();
@@ -211,8 +214,27 @@ void Loop::keep_pages() {
     const std::lock_guard lock(mutex_);
     return stop_ || !inbox_.empty() || !cancelled_.empty() || !embedding_inbox_.empty();
   };
-  while (keeper_ && !has_work() && !is_wanted() && keeper_->keep_some()) {
+  if (!keeper_) return;
+  while (!has_work() && !is_wanted() && keeper_->keep_some()) {
   }
+  note_page_file();
+}
+
+void Loop::note_page_file() {
+  for (std::string notice = keeper_->take_notice(); !notice.empty();
+       notice = keeper_->take_notice()) {
+    note(std::move(notice));
+  }
+}
+
+void Loop::note(std::string notice) {
+  const std::lock_guard lock(mutex_);
+  notices_.push_back(std::move(notice));
+}
+
+std::vector<std::string> Loop::take_notices() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(notices_, {});
 }
 
 // Waits while there is nothing to do. False when the loop is to end; then whatever came last is

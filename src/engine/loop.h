@@ -162,6 +162,9 @@ class Loop {
   Result<Completion> run(LoopRequest request, const std::stop_token& stop = {});
 
   LoopStats stats() const;
+  // What went wrong and was survived, for a log: each once. Others than the loop may add to it.
+  std::vector<std::string> take_notices();
+  void note(std::string notice);
   bool on_loop_thread() const { return std::this_thread::get_id() == thread_.get_id(); }
 
  private:
@@ -175,6 +178,7 @@ class Loop {
   uint64_t enqueue(LoopRequest request, bool cancelled);
   void work();
   void keep_pages();
+  void note_page_file();
   bool take_messages();
   Status start(Message& message);
   void schedule(Active& active);
@@ -228,6 +232,7 @@ class Loop {
   std::vector<Message> inbox_;  // guarded by mutex_, as all below
   std::vector<Embedding> embedding_inbox_;
   std::vector<uint64_t> cancelled_;
+  std::vector<std::string> notices_;
   struct StepRows {
     uint64_t id = 0;
     int64_t rows = 0;

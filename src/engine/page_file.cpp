@@ -69,6 +69,10 @@ std::span<const std::byte> bytes_of(const T& value) {
   return std::as_bytes(std::span(&value, 1));
 }
 
+bool is_blank(std::span<const std::byte> bytes) {
+  return std::ranges::all_of(bytes, [](std::byte one) { return one == std::byte{0}; });
+}
+
 uint64_t checksum_of_header(const SlotHeader& header) {
   return checksum_of(bytes_of(header).first(offsetof(SlotHeader, checksum)));
 }
@@ -157,6 +161,7 @@ Status PageFile::read_headers(uint64_t file_bytes) {
   const bool is_whole = read_all(descriptor_, std::as_writable_bytes(std::span(&header, 1)), 0);
   FileHeader expected{.magic = kFileMagic, .page_bytes = options_.page_bytes, .fingerprint = {}};
   std::ranges::copy(options_.fingerprint, expected.fingerprint.begin());
+  damage_.whole_file = file_bytes > 0 && (!is_whole || header.magic != expected.magic);
   if (!is_whole || header.magic != expected.magic || header.page_bytes != expected.page_bytes ||
       header.fingerprint != expected.fingerprint) {
     return begin_anew();
@@ -167,11 +172,15 @@ Status PageFile::read_headers(uint64_t file_bytes) {
   slots_.resize(count);
   for (size_t slot = 0; slot < count; ++slot) {
     SlotHeader one;
-    const bool is_good =
-        read_all(descriptor_, std::as_writable_bytes(std::span(&one, 1)), slot_offset(slot)) &&
-        one.magic == kSlotMagic && one.checksum == checksum_of_header(one) &&
-        one.key == page_key(one.parent, one.tokens) && !slots_by_key_.contains(one.key);
+    const bool is_there =
+        read_all(descriptor_, std::as_writable_bytes(std::span(&one, 1)), slot_offset(slot));
+    const bool is_valid = one.magic == kSlotMagic && one.checksum == checksum_of_header(one);
+    const bool is_good = is_there && is_valid && one.key == page_key(one.parent, one.tokens) &&
+                         !slots_by_key_.contains(one.key);
     if (!is_good) {
+      // A page that was being written has no header yet, and one that was given up has an empty
+      // one.
+      if (is_there && !is_valid && !is_blank(bytes_of(one))) ++damage_.pages;
       free_.push_back(slot);
       continue;
     }
@@ -230,6 +239,7 @@ Status PageFile::read(PageKey key, std::span<std::byte> page) {
     return {};
   }
   forget(slot);
+  ++damage_.pages;
   return fail(fmt::format("{}: a page is not what was written", options_.path));
 }
 

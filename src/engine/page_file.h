@@ -58,6 +58,14 @@ class PageFile {
   std::vector<Page> pages() const;
   bool has(PageKey key) const { return slots_by_key_.contains(key); }
   uint64_t last_stamp() const { return last_stamp_; }
+  // What was there and is no more: pages that were not what was written, or all of them, where the
+  // file was none of ours. An unfinished write of a process that was killed is no damage.
+  struct Damage {
+    int64_t pages = 0;
+    bool whole_file = false;
+  };
+  const Damage& damage() const { return damage_; }
+  const std::string& path() const { return options_.path; }
 
   // The page's bytes; an error when they are not what was written, and then it is no longer there.
   Status read(PageKey key, std::span<std::byte> page);
@@ -87,6 +95,7 @@ class PageFile {
   std::unordered_map<PageKey, size_t> slots_by_key_;
   std::vector<size_t> free_;
   uint64_t last_stamp_ = 0;
+  Damage damage_;
 };
 
 }  // namespace minke

@@ -75,7 +75,10 @@ TEST_F(PageFileTest, OfAnotherModelNothingIsGiven) {
   {
     ASSERT_TRUE((*open())->write(first, bytes(1)));
   }
-  EXPECT_TRUE((*open("another model"))->pages().empty());
+  auto other = open("another model");
+  EXPECT_TRUE((*other)->pages().empty());
+  EXPECT_FALSE((*other)->damage().whole_file) << "it was good, and is of no use";
+  other->reset();
   EXPECT_TRUE((*open())->pages().empty()) << "it was begun anew";
 }
 
@@ -98,6 +101,8 @@ TEST_F(PageFileTest, BytesThatChangedAreNotGiven) {
   EXPECT_FALSE((*file)->has(first.key));
   EXPECT_TRUE((*file)->read(second.key, read));
   EXPECT_TRUE((*file)->pages().empty()) << "without its beginning the second is of no use";
+  EXPECT_EQ((*file)->damage().pages, 1);
+  EXPECT_FALSE((*file)->damage().whole_file);
 }
 
 TEST_F(PageFileTest, AHeaderThatIsCutOrFilledWithNoiseIsAFreeSlot) {
@@ -111,10 +116,14 @@ TEST_F(PageFileTest, AHeaderThatIsCutOrFilledWithNoiseIsAFreeSlot) {
     damage.seekp(4096);
     for (int i = 0; i < 400; ++i) damage.put(static_cast<char>(random()));
   }
-  EXPECT_TRUE((*open())->pages().empty());
-  fs::resize_file(path(), 5000);
+  auto noisy = open();
+  EXPECT_TRUE((*noisy)->pages().empty());
+  EXPECT_EQ((*noisy)->damage().pages, 1);
+  noisy->reset();
+  fs::resize_file(path(), 4096 + 100);
   const auto file = open();
   ASSERT_TRUE(file) << file.error().message;
+  EXPECT_EQ((*file)->damage().pages, 0) << "a write that was cut is no damage";
   EXPECT_EQ((*file)->write(first, bytes(1)).value(), true);
 }
 

@@ -1,5 +1,7 @@
 #include "engine/page_keeper.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <ranges>
 #include <unordered_map>
@@ -69,6 +71,20 @@ KvNode* PageKeeper::bring(const PageFile::Page& page,
   return node;
 }
 
+std::string PageKeeper::take_notice() {
+  if (!refusal_.empty()) return std::exchange(refusal_, {});
+  const PageFile::Damage& damage = file_->damage();
+  if (damage.whole_file && !std::exchange(is_file_told_, true)) {
+    return fmt::format("{}: the file was damaged, and is begun anew: prompts are read again",
+                       file_->path());
+  }
+  const int64_t pages = damage.pages - std::exchange(pages_told_, damage.pages);
+  if (pages == 0) return {};
+  return fmt::format("{}: {} damaged: what {} of prompts is read again", file_->path(),
+                     pages == 1 ? "a page was" : fmt::format("{} pages were", pages),
+                     pages == 1 ? "it held" : "they held");
+}
+
 // False when the disk refused.
 bool PageKeeper::keep(KvNode& node) {
   const PageKey parent = node.parent->key;
@@ -78,15 +94,20 @@ bool PageKeeper::keep(KvNode& node) {
   const uint64_t stamp = stamp_base_ + node.last_used;
   if (file_->has(node.key)) {
     node.kept_use = node.last_used;
-    return file_->touch(node.key, stamp).has_value();
+    return is_taken(file_->touch(node.key, stamp));
   }
   runner_.read_page(node.page, page_);
   const Result<bool> written = file_->write(
       {.key = node.key, .parent = parent, .stamp = stamp, .tokens = node.tokens}, page_);
-  if (!written) return false;
+  if (!written) return is_taken(std::unexpected(written.error()));
   node.kept_use = node.last_used;
   if (*written) ++kept_;
   return true;
+}
+
+bool PageKeeper::is_taken(const Status& status) {
+  if (!status) refusal_ = status.error().message + "; prompts are not kept on the disk any more";
+  return status.has_value();
 }
 
 bool PageKeeper::keep_some() {

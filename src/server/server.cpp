@@ -51,7 +51,7 @@ class ServeAppImpl final : public ServeApp {
       : options_(std::move(options)),
         log_(options_.log),
         workers_(kWorkers),
-        models_(options_.models, workers_),
+        models_(with_notices(options_.models), workers_),
         chat_(options_.service, models_, workers_),
         services_{.chat = chat_, .models = models_, .log = log_} {
     model_notes_ = models_.on_change([this](const ModelStatus& status) { note_model(status); });
@@ -105,6 +105,13 @@ class ServeAppImpl final : public ServeApp {
   uint16_t port() const override { return http_->port(); }
 
  private:
+  HostOptions with_notices(HostOptions models) {
+    models.on_notice = [this](const std::string& model, const std::string& notice) {
+      log_.warn("prompt_cache", {{"model", model}, {"notice", notice}});
+    };
+    return models;
+  }
+
   SystemSources sources() {
     return {
         .health = [this] { return health(); },

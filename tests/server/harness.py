@@ -58,11 +58,13 @@ class Server:
     """`minke serve` on a free port of this machine, in a folder of its own."""
 
     def __init__(self, minke, models=(), template=None, options=(), needs_log=False, cache=None,
-                 memory="1500MB"):
+                 memory="1500MB", keeps_prompts=False):
         self.folder = tempfile.TemporaryDirectory(prefix="minke-server-")
         command = [str(minke), "serve", *map(str, models), "--port", "0", "--threads", "2",
-                   "--memory", memory, "--no-disk-cache",
-                   "--log", "json" if needs_log else "none", *options]
+                   "--memory", memory, "--log", "json" if needs_log else "none",
+                   *map(str, options)]
+        if not keeps_prompts:
+            command.append("--no-disk-cache")
         if template:
             command += ["--chat-template", str(template)]
         environment = {name: value for name, value in os.environ.items()

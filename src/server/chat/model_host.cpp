@@ -414,6 +414,7 @@ void ModelHost::work(const std::stop_token& stop) {
     std::vector<std::string> now;
     {
       std::unique_lock lock(mutex_);
+    tell_notices();
       const auto has_unload = [this] {
         return std::ranges::any_of(entries_, [](const auto& one) {
           return one.second->unload_wanted && one.second->leases == 0;
@@ -484,19 +485,29 @@ void ModelHost::unload_idle() {
   for (const std::string& name : names) changed(name);
 }
 
-// What has changed of the conversations' tokens, so that a server that is killed loses little.
-void ModelHost::save_timelines() {
+// For the host itself: they count as unused.
+std::vector<Lease> ModelHost::loaded_models() {
   std::vector<Lease> loaded;
-  {
-    const std::lock_guard lock(mutex_);
-    for (auto& [name, entry] : entries_) {
-      if (entry->model && !entry->model->timeline_file.empty()) {
-        loaded.push_back(lease_of(*entry, /*is_use=*/false));
-      }
+  const std::lock_guard lock(mutex_);
+  for (auto& [name, entry] : entries_) {
+    if (entry->model) loaded.push_back(lease_of(*entry, /*is_use=*/false));
+  }
+  return loaded;
+}
+
+void ModelHost::tell_notices() {
+  if (!options_.on_notice) return;
+  for (const Lease& model : loaded_models()) {
+    for (const std::string& notice : model->engine->take_notices()) {
+      options_.on_notice(model->name, notice);
     }
   }
-  for (const Lease& model : loaded) {
-    if (model->timelines.take_changed()) {
+}
+
+// What has changed of the conversations' tokens, so that a server that is killed loses little.
+void ModelHost::save_timelines() {
+  for (const Lease& model : loaded_models()) {
+    if (!model->timeline_file.empty() && model->timelines.take_changed()) {
       // A cache: where it cannot be written there is none.
       (void)store_timelines(model->timelines, model->timeline_file);
     }
@@ -627,7 +638,8 @@ ModelHost::Loading ModelHost::load_engine(const std::string& name, const std::st
                                                  options_.timeline_bytes);
       if (!options.page_file.empty()) {
         model->timeline_file = fs::path(options.page_file).replace_extension(".turns").string();
-        load_timelines(model->timelines, model->timeline_file);
+        const Status read = load_timelines(model->timelines, model->timeline_file);
+        if (!read && options_.on_notice) options_.on_notice(name, read.error().message);
       }
       return model;
     }

@@ -84,6 +84,9 @@ struct LoadedModel {
   // conversations go on, older ones end.
   void note_ahead(uint64_t id);
 
+  // What went wrong with a model's cache and was survived, for a log. On the host's thread; may be
+  // empty.
+  std::function<void(const std::string& model, const std::string& notice)> on_notice;
  private:
   std::mutex mutex_;
   std::deque<uint64_t> ahead_;
@@ -164,7 +167,9 @@ class ModelHost {
   void scan();  // the folder of pulled models
   Entry* find(std::string_view name);
   const Entry* find(std::string_view name) const;
+  std::vector<Lease> loaded_models();
   std::expected<Entry*, ApiError> find_or_error(std::string_view name);
+  void tell_notices();
   ModelStatus status_of(const Entry& entry) const;
   void changed(const std::string& name);
   void work(const std::stop_token& stop);

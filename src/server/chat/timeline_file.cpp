@@ -1,5 +1,6 @@
 #include "server/chat/timeline_file.h"
 
+#include <fmt/format.h>
 #include <sys/stat.h>
 
 #include <cstring>
@@ -110,27 +111,35 @@ Status store_timelines(const Timelines& timelines, const std::string& path) {
   return file->commit();
 }
 
-void load_timelines(Timelines& timelines, const std::string& path) {
+Status load_timelines(Timelines& timelines, const std::string& path) {
   std::error_code error;
-  if (std::filesystem::file_size(path, error) > kFileBytesMax || error) return;
+  const uint64_t file_bytes = std::filesystem::file_size(path, error);
+  if (error) return {};
+  const auto damaged = [&] {
+    return fail(fmt::format("{}: the file was damaged: conversations are tokenised again", path));
+  };
+  if (file_bytes > kFileBytesMax) return damaged();
   std::ifstream file(path, std::ios::binary);
   const std::string bytes((std::istreambuf_iterator<char>(file)), {});
-  if (bytes.size() < kMagic.size() + 8 + kDigestBytes || !bytes.starts_with(kMagic)) return;
+  if (bytes.size() < kMagic.size() + 8 + kDigestBytes || !bytes.starts_with(kMagic)) {
+    return damaged();
+  }
   const std::string_view body = std::string_view(bytes).substr(0, bytes.size() - kDigestBytes);
-  if (digest_of(body) != std::string_view(bytes).substr(body.size())) return;
+  if (digest_of(body) != std::string_view(bytes).substr(body.size())) return damaged();
   Reader reader(body.substr(kMagic.size()));
   const auto count = reader.count(8);
-  if (!count) return;
+  if (!count) return damaged();
   std::vector<std::pair<uint64_t, ChatTimeline>> all;
   for (uint64_t i = 0; i < *count; ++i) {
     auto one = read_one(reader);
-    if (!one) return;
+    if (!one) return damaged();
     all.push_back(*std::move(one));
   }
   // Latest first, as they were written: so the latest comes last again.
   for (size_t i = all.size(); i-- > 0;) {
     timelines.restore(all[i].first, std::move(all[i].second));
   }
+  return {};
 }
 
 }  // namespace minke::server

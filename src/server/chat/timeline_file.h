@@ -14,7 +14,7 @@
 namespace minke::server {
 
 Status store_timelines(const Timelines& timelines, const std::string& path);
-// Nothing where there is no such file, or none that can be trusted.
-void load_timelines(Timelines& timelines, const std::string& path);
+// An error where there is a file and it cannot be trusted: then nothing is taken of it.
+Status load_timelines(Timelines& timelines, const std::string& path);
 
 }  // namespace minke::server

@@ -1,5 +1,6 @@
 """The world's faults: killed, a full disk, files that are not what they were."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -38,19 +39,9 @@ class Faults:
 
     def server(self, model, cache):
         """With its prompt cache on the disk."""
-        started = harness.Server.__new__(harness.Server)
-        started.folder = tempfile.TemporaryDirectory(prefix="minke-server-")
-        environment = dict(os.environ, HOME=started.folder.name, XDG_CACHE_HOME=str(cache))
-        started.process = subprocess.Popen(
-            [str(self.room.minke), "serve", str(model), "--port", "0", "--log", "none",
-             "--memory", "600MB"],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+        started = self.room.server(models=[model], cache=cache, keeps_prompts=True,
+                                   needs_log=True, memory="600MB")
         self.started.append(started.process)
-        line = started.process.stdout.readline()
-        assert "://" in line, line + started.process.stderr.read()
-        started.port = int(line.split("://")[1].split("/")[0].rsplit(":", 1)[1])
-        started.log, started.reader = [], harness.threading.Thread(target=lambda: None)
-        started.reader.start()
         return started
 
 
@@ -58,6 +49,12 @@ def ask(server, content=WORDS, **more):
     return server.post("/v1/chat/completions", {
         "messages": [{"role": "user", "content": content}], "max_tokens": 4, "temperature": 0,
         **more})
+
+
+def notices(server):
+    """What the log of a server that has ended says of its cache."""
+    told = [json.loads(line) for line in server.log]
+    return [line["notice"] for line in told if line.get("notice")]
 
 
 def usage(answer):
@@ -107,6 +104,28 @@ def test_kills_at_any_moment_leave_a_cache_that_can_be_used(faults):
         kill(server)
 
 
+def test_pages_that_were_damaged_are_read_again_and_the_log_says_so(faults):
+    cache = pathlib.Path(faults.folder.name) / "pages"
+    for is_again in (False, True):
+        server = faults.server(faults.room.tiny(), cache)
+        answer = ask(server)
+        expected = answer.json()["choices"]
+        equal(usage(answer)[1] > 0, is_again)
+        equal(server.close(), 0)
+        equal(notices(server), [], "there is nothing to tell of a good file")
+    path, = cache.glob("minke/prompts/*.kv")
+    data = bytearray(path.read_bytes())
+    # Inside the bytes of the first page: behind the file's block and the page's own.
+    data[4096 + 4096 + 100] ^= 1
+    path.write_bytes(data)
+    server = faults.server(faults.room.tiny(), cache)
+    again = ask(server)
+    equal(again.json()["choices"], expected)
+    equal(server.close(), 0)
+    said, = notices(server)
+    contains(said, f"{path}: a page was damaged")
+
+
 def test_a_cache_file_of_noise_is_begun_anew(faults):
     cache = pathlib.Path(faults.folder.name) / "noise"
     server = faults.server(faults.room.tiny(), cache)
@@ -119,6 +138,10 @@ def test_a_cache_file_of_noise_is_begun_anew(faults):
     equal(usage(again)[1], 0)
     equal(again.json()["choices"], expected)
     equal(server.close(), 0)
+    told = sorted(notices(server))
+    equal(len(told), 2, told)
+    contains(told[0], ".kv: the file was damaged, and is begun anew")
+    contains(told[1], ".turns: the file was damaged")
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(faults):
@@ -128,6 +151,8 @@ def test_a_cache_that_cannot_be_written_is_done_without(faults):
     server = faults.server(faults.room.tiny(), cache)
     usage(ask(server))
     equal(server.close(), 0)
+    said, = notices(server)
+    contains(said, "prompts are not kept on the disk")
 
 
 def test_a_full_disk_ends_the_cache_and_nothing_else(faults):
@@ -145,6 +170,8 @@ def test_a_full_disk_ends_the_cache_and_nothing_else(faults):
             usage(ask(server, f"{i} " + WORDS))
             time.sleep(0.3)
         equal(server.close(), 0)
+        said, = notices(server)
+        contains(said, "No space left on device; prompts are not kept on the disk any more")
     finally:
         subprocess.run(["umount", str(cache / "minke")], check=True)
 
