@@ -72,8 +72,12 @@ void ChatService::Embedding::prepare(Lease lease) {
     boost::asio::post(self->service_.workers_, [self] { self->start(); });
   };
   std::vector<TurnQueue::Ticket> tickets;
-  if (!lease->queue.enter(
-          {{.client = ask_.client, .tokens = tokens, .start = started, .on_moved = {}}}, tickets)) {
+  if (!lease->queue.enter({{.client = ask_.client,
+                            .tokens = tokens,
+                            .is_embedding = true,
+                            .start = started,
+                            .on_moved = {}}},
+                          tickets)) {
     return end(std::unexpected(queue_full(lease->queue)));
   }
   bool is_over = false;

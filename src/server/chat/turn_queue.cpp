@@ -6,14 +6,23 @@
 
 namespace minke::server {
 
+TurnQueue::TurnQueue(TurnLimits limits)
+    : limits_([&] {
+        limits.embeddings_max =
+            std::min(limits.embeddings_max, std::max<int64_t>(1, limits.running_max / 2));
+        return limits;
+      }()) {}
+
 bool TurnQueue::enter(std::vector<Entry> entries, std::vector<Ticket>& tickets) {
   std::vector<std::function<void()>> calls;
   {
     const std::lock_guard lock(mutex_);
     // The first of them run at once, as many as there is room for; only the others have to wait.
     const int64_t count = std::ssize(entries);
-    const int64_t room =
-        std::max<int64_t>(0, limits_.running_max - std::ssize(running_) - waiting_);
+    int64_t room = std::max<int64_t>(0, limits_.running_max - std::ssize(running_));
+    if (!entries.empty() && entries.front().is_embedding) {
+      room = std::min(room, limits_.embeddings_max - embeddings_);
+    }
     const int64_t late = std::max<int64_t>(0, count - room);
     int64_t tokens = 0;
     for (int64_t i = count - late; i < count; ++i) {
@@ -42,9 +51,10 @@ void TurnQueue::leave(Ticket ticket) {
   {
     const std::lock_guard lock(mutex_);
     if (const auto place = running_.find(ticket); place != running_.end()) {
-      const auto client = clients_.find(place->second);
+      const auto client = clients_.find(place->second.client);
       --client->second.running;
       if (client->second.running == 0 && client->second.waiting.empty()) clients_.erase(client);
+      if (place->second.is_embedding) --embeddings_;
       running_.erase(place);
       start_next(calls);
       if (!calls.empty()) tell_positions(calls, 0);
@@ -64,27 +74,36 @@ void TurnQueue::leave(Ticket ticket) {
   for (const auto& call : calls) call();
 }
 
+bool TurnQueue::may_start(const Waiting& one) const {
+  return !one.entry.is_embedding || embeddings_ < limits_.embeddings_max;
+}
+
 void TurnQueue::start_next(std::vector<std::function<void()>>& calls) {
+  const auto first_of = [this](Client& client) {
+    return std::ranges::find_if(client.waiting, [this](const auto& one) { return may_start(one); });
+  };
   while (waiting_ > 0 && std::ssize(running_) < limits_.running_max) {
     Client* next = nullptr;
-    const std::string* name = nullptr;
-    for (auto& [client_name, client] : clients_) {
-      if (client.waiting.empty()) continue;
-      const auto rank = [](const Client& one) {
-        return std::tuple(one.running, one.last_served, one.waiting.front().ticket);
+    for (auto& [name, client] : clients_) {
+      const auto first = first_of(client);
+      if (first == client.waiting.end()) continue;
+      const auto rank = [&](Client& one) {
+        return std::tuple(one.running, one.last_served, first_of(one)->ticket);
       };
-      if (next != nullptr && rank(*next) <= rank(client)) continue;
-      next = &client;
-      name = &client_name;
+      if (next == nullptr || rank(client) < rank(*next)) next = &client;
     }
-    Waiting first = std::move(next->waiting.front());
-    next->waiting.pop_front();
+    if (next == nullptr) return;
+    const auto place = first_of(*next);
+    Waiting first = std::move(*place);
+    next->waiting.erase(place);
     --waiting_;
     waiting_tokens_ -= first.entry.tokens;
     ++next->running;
     next->last_served = ++served_;
-    running_.emplace(first.ticket, *name);
+    if (first.entry.is_embedding) ++embeddings_;
     calls.push_back(std::move(first.entry.start));
+    running_.emplace(first.ticket, Running{.client = std::move(first.entry.client),
+                                           .is_embedding = first.entry.is_embedding});
   }
 }
 

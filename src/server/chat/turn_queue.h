@@ -22,17 +22,21 @@ struct TurnLimits {
   int64_t running_max = 64;
   int64_t waiting_max = 512;
   int64_t waiting_tokens_max = 4'000'000;  // of the prompts of those that wait
+  // Of those that run: embeddings, of which an engine reads one text at a time however many there
+  // are. At most half of all, so that answers have places, but one.
+  int64_t embeddings_max = 4;
 };
 
 class TurnQueue {
  public:
   using Ticket = uint64_t;  // 0: none
 
-  explicit TurnQueue(TurnLimits limits) : limits_(limits) {}
+  explicit TurnQueue(TurnLimits limits);
 
   struct Entry {
     std::string client;
     int64_t tokens = 0;                              // of its prompt
+    bool is_embedding = false;                       // alike in all entries of a request
     std::function<void()> start;                     // its turn has come
     std::function<void(int64_t position)> on_moved;  // 1: next. While it waits; may be empty
   };
@@ -60,13 +64,19 @@ class TurnQueue {
     int64_t running = 0;
     uint64_t last_served = 0;
   };
+  struct Running {
+    std::string client;
+    bool is_embedding = false;
+  };
+  bool may_start(const Waiting& one) const;                    // mutex_ is held
   void start_next(std::vector<std::function<void()>>& calls);  // mutex_ is held
   void tell_positions(std::vector<std::function<void()>>& calls, Ticket from);
 
   const TurnLimits limits_;
   mutable std::mutex mutex_;
   std::map<std::string, Client> clients_;
-  std::map<Ticket, std::string> running_;
+  std::map<Ticket, Running> running_;
+  int64_t embeddings_ = 0;  // of them
   int64_t waiting_ = 0;
   int64_t waiting_tokens_ = 0;
   Ticket last_ticket_ = 0;

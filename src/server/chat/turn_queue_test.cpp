@@ -78,6 +78,41 @@ TEST(TurnQueue, ARequestOfManyAnswersComesInWholeOrNotAtAll) {
   EXPECT_FALSE(many(1));
 }
 
+TEST(TurnQueue, EmbeddingsLeavePlacesToAnswers) {
+  TurnQueue queue({.running_max = 4, .waiting_max = 2, .embeddings_max = 100});
+  int embeddings = 0;
+  std::vector<TurnQueue::Ticket> tickets;
+  const auto embed = [&] {
+    std::vector<TurnQueue::Ticket> one;
+    const bool taken = queue.enter(
+        {{.client = "a", .tokens = 1, .is_embedding = true, .start = [&] { ++embeddings; }}}, one);
+    if (taken) tickets.push_back(one.front());
+    return taken;
+  };
+  for (int i = 0; i < 4; ++i) EXPECT_TRUE(embed());
+  EXPECT_EQ(embeddings, 2);
+  EXPECT_FALSE(embed()) << "two run and two wait";
+  // An answer of the same client goes past those that wait, which do not take its place to wait.
+  std::vector<std::string> started;
+  EXPECT_NE(enter(queue, started, "a"), 0U);
+  EXPECT_NE(enter(queue, started, "b"), 0U);
+  EXPECT_EQ(started, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(enter(queue, started, "b"), 0U);
+  queue.leave(tickets[0]);
+  EXPECT_EQ(embeddings, 3);
+  EXPECT_EQ(queue.running(), 4);
+  EXPECT_EQ(queue.waiting(), 1);
+}
+
+TEST(TurnQueue, WhereOneRunsItMayBeAnEmbedding) {
+  TurnQueue queue({.running_max = 1, .waiting_max = 1});
+  bool has_started = false;
+  std::vector<TurnQueue::Ticket> tickets;
+  EXPECT_TRUE(queue.enter(
+      {{.client = "a", .is_embedding = true, .start = [&] { has_started = true; }}}, tickets));
+  EXPECT_TRUE(has_started);
+}
+
 TEST(TurnQueue, WhoWaitsIsToldWhere) {
   TurnQueue queue({.running_max = 1, .waiting_max = 10});
   std::vector<std::string> started;

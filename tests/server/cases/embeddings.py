@@ -11,7 +11,9 @@ MANY = {"input": ["a b c d " * 220] * 2048}  # some seconds of work
 
 
 def make_server(room):
-    return room.server(models=[room.tiny()], options=["--parallel", "1", "--queue", "1"])
+    server = room.server(models=[room.tiny()], options=["--parallel", "1", "--queue", "1"])
+    server.room = room
+    return server
 
 
 def begin(server, path=PATH, body=None):
@@ -69,6 +71,20 @@ def test_a_client_that_goes_ends_what_it_asked_for(server):
     wait_until_idle(server)
     assert time.monotonic() - began < 1, "a step has to be enough"
     server.good(PATH, {"input": "one text"})
+
+
+def test_many_leave_places_to_answers(server):
+    wide = server.room.server(models=[server.room.tiny()], options=["--parallel", "4"])
+    many = [begin(wide) for _ in range(3)]
+    wait_for(wide, 2, 1)
+    for _ in range(3):
+        equal(wide.post("/v1/chat/completions", {
+            "messages": [{"role": "user", "content": "x"}], "max_tokens": 1}).status, 200)
+    wait_for(wide, 2, 1)
+    for one in many:
+        one.close()
+    wait_until_idle(wide)
+    equal(wide.close(), 0)
 
 
 def test_a_wrong_text_is_named(server):
