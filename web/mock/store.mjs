@@ -71,6 +71,10 @@ export class Store {
       preferences,
       memory: this.memory(),
       needs_key: Boolean(this.key),
+      efforts: [
+        { name: 'low', think_budget: 1024 },
+        { name: 'high', think_budget: null },
+      ],
       limits: { attachment_bytes_max: 20_000_000, message_bytes_max: 4_000_000 },
     };
   }

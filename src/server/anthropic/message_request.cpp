@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "server/anthropic/anthropic.h"
+#include "server/chat/effort.h"
 
 namespace minke::server {
 namespace {

@@ -3,6 +3,7 @@
 
 #include "core/version.h"
 #include "server/app/handling.h"
+#include "server/chat/effort.h"
 #include "server/metrics.h"
 
 namespace minke::server {
@@ -39,6 +40,18 @@ Value report_value(const MemoryReport& memory) {
                              {"activations", number(memory.activations)},
                              {"budget", number(memory.budget)},
                              {"kv_cache_tokens", memory.kv_cache_tokens}});
+}
+
+// How long a model may think, for people to choose from.
+Value efforts_value() {
+  Value::Array values;
+  for (const Effort& one : efforts()) {
+    if (!one.thinks || one.is_synonym) continue;
+    values.emplace_back(
+        Value::Object{{"name", one.name},
+                      {"think_budget", one.think_budget ? Value(*one.think_budget) : Value()}});
+  }
+  return Value(std::move(values));
 }
 
 Value::Array all_models(ModelHost& models, bool loaded_only) {
@@ -112,6 +125,7 @@ void state(App& app, history::Store& store, const Call& call) {
       {"preferences", *preferences},
       {"memory", memory_value(app.models())},
       {"needs_key", app.options().needs_key},
+      {"efforts", efforts_value()},
       {"notices", Value(std::move(notices))},
       {"limits", Value(Value::Object{{"attachment_bytes_max", number(limits.attachment_bytes_max)},
                                      {"message_bytes_max", number(limits.message_bytes_max)}})}}));

@@ -57,7 +57,7 @@ std::expected<void, ApiError> force_call(const Ask& ask, SamplingOptions& sampli
 }
 
 // `wished`: the request itself wanted no more of the context.
-ApiError too_long(int64_t tokens, int64_t context, bool wished) {
+ApiError too_long(int64_t tokens, int64_t context, bool wished, const std::string& param) {
   ApiError error = bad_request(
       wished
           ? fmt::format("the prompt has {} tokens, and the context of {} tokens that the request "
@@ -67,7 +67,7 @@ ApiError too_long(int64_t tokens, int64_t context, bool wished) {
                         "room for it and an answer: shorten it, or start the server with a "
                         "larger --ctx",
                         tokens, context),
-      "messages");
+      param);
   error.code = "context_length_exceeded";
   return error;
 }
@@ -77,7 +77,9 @@ std::expected<void, ApiError> fit(const Ask& ask, int64_t context, Question& que
   const int64_t tokens = std::ssize(question.prompt.tokens);
   const bool wished = ask.context_max > 0 && ask.context_max < context;
   if (wished) context = ask.context_max;
-  if (tokens >= context) return std::unexpected(too_long(tokens, context, wished));
+  if (tokens >= context) {
+    return std::unexpected(too_long(tokens, context, wished, ask.prompt_param));
+  }
   if (wished) {
     int64_t& tokens_max = question.sampling.tokens_max;
     tokens_max = tokens_max < 0 ? context - tokens : std::min(tokens_max, context - tokens);

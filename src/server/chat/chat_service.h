@@ -59,9 +59,10 @@ struct BegunAnswer {
 };
 
 struct Ask {
-  std::string model;   // as the request names it; empty: the default
-  std::string client;  // for fair turns
-  std::vector<ChatTurn> turns;
+  std::string model = {};   // as the request names it; empty: the default
+  std::string client = {};  // for fair turns
+  std::vector<ChatTurn> turns = {};
+  std::string prompt_param = "messages";  // what the dialect calls the member with the prompt
   // Raw text or tokens instead of turns: no template.
   std::optional<std::string> raw_text = {};
   std::optional<std::vector<int32_t>> raw_tokens = {};

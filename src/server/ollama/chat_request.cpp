@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "server/chat/effort.h"
 #include "server/ollama/ollama.h"
 
 namespace minke::server {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "server/api/sse.h"
+#include "server/chat/effort.h"
 #include "server/openai/openai.h"
 
 namespace minke::server {

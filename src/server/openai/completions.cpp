@@ -64,10 +64,10 @@ std::vector<int32_t> read_tokens(const Value& value) {
 std::vector<Ask> read_prompts(const Value& prompt) {
   std::vector<Ask> asks;
   const auto add_text = [&](const Value& text) {
-    asks.emplace_back().raw_text = *text.as_string();
+    asks.push_back({.prompt_param = "prompt", .raw_text = *text.as_string()});
   };
   const auto add_tokens = [&](const Value& tokens) {
-    asks.emplace_back().raw_tokens = read_tokens(tokens);
+    asks.push_back({.prompt_param = "prompt", .raw_tokens = read_tokens(tokens)});
   };
   const Value::Array* all = prompt.as_array();
   if (all == nullptr) {

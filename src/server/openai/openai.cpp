@@ -69,10 +69,6 @@ std::expected<void, ApiError> read_logit_bias(const Value& body, SamplingWish& w
 
 }  // namespace
 
-Shape effort_shape() {
-  return Shape::choice({"none", "minimal", "low", "medium", "high", "xhigh", "max"});
-}
-
 std::vector<Member> sampling_members() {
   const Shape stop_text = Shape::string().at_least(1).at_most(kStopCharactersMax);
   return {
@@ -111,14 +107,6 @@ std::expected<SamplingWish, ApiError> read_sampling(const Value& body) {
   }
   wish.think_budget = maybe_integer(body, "think_budget");
   return wish;
-}
-
-void read_effort(const std::string& effort, SamplingWish& wish) {
-  if (effort == "none") wish.think = false;
-  if (wish.think_budget) return;
-  if (effort == "minimal") wish.think_budget = 256;
-  if (effort == "low") wish.think_budget = 1024;
-  if (effort == "medium") wish.think_budget = 8192;
 }
 
 std::expected<std::string, ApiError> read_content(const Value* content, const std::string& path) {

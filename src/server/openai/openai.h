@@ -48,9 +48,6 @@ std::expected<ToolChoice, ApiError> read_tool_choice(const Value* choice);
 // `response_format`, or what `param` calls it: text, json_object, json_schema, or regex.
 std::expected<AnswerForm, ApiError> read_response_format(const Value* format,
                                                          std::string param = "response_format");
-// "none", "minimal", ... as thinking and its budget.
-void read_effort(const std::string& effort, SamplingWish& wish);
-Shape effort_shape();
 
 const char* openai_finish_reason(FinishReason reason);
 Value openai_usage(const Usage& usage);

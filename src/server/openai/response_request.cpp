@@ -6,6 +6,7 @@
 #include <functional>
 #include <utility>
 
+#include "server/chat/effort.h"
 #include "server/openai/responses.h"
 
 namespace minke::server {
@@ -324,6 +325,7 @@ std::expected<ResponseAsk, ApiError> read_response_request(const Call& call, Res
   ResponseAsk out;
   out.ask.model = text_member(body, "model");
   out.ask.client = call.client;
+  out.ask.prompt_param = "input";
   out.streams = maybe_bool(body, "stream").value_or(false);
   out.stores = maybe_bool(body, "store").value_or(true);
 

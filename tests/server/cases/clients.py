@@ -60,6 +60,33 @@ def test_calls_without_markers_are_calls_too(server):
     equal(message["tool_calls"][0]["function"]["arguments"], {"city": "Paris"})
 
 
+def test_calls_that_are_cut_short_are_text_and_no_call(server):
+    two = BARE_CALL_TEXT + "\n" + BARE_CALL_TEXT
+    for text, most in ((BARE_CALL_TEXT, 40), (two, len(BARE_CALL_TEXT) + 20)):
+        body = saying(text, tools=TOOLS, max_tokens=most, think=False, temperature=0)
+        choice = server.good(PATH, body)["choices"][0]
+        said = choice["message"]["content"]
+        equal(choice["finish_reason"], "length")
+        assert "tool_calls" not in choice["message"], choice
+        assert text.startswith(said) and len(text) > len(said) > most // 3, said
+        parts = [choice for chunk in chunks(server, body) for choice in chunk["choices"]]
+        equal("".join(part["delta"].get("content") or "" for part in parts), said)
+        equal(parts[-1]["finish_reason"], "length")
+        assert not any("tool_calls" in part["delta"] for part in parts)
+
+
+def test_a_prompt_that_is_too_long_is_named_as_the_request_has_it(server):
+    long = "word " * 3000
+    for path, body, param in (
+            (PATH, {"messages": [{"role": "user", "content": long}]}, "messages"),
+            ("/v1/completions", {"prompt": [5] * 3000}, "prompt"),
+            ("/v1/responses", {"input": long}, "input")):
+        answer = server.post(path, body)
+        error = answer.json()["error"]
+        equal((answer.status, error["param"], error["code"]),
+              (400, param, "context_length_exceeded"), path)
+
+
 def test_what_only_looks_like_a_call_is_text(server):
     other = BARE_CALL_TEXT.replace("weather", "climate")
     for text, more in ((other, {"tools": TOOLS}), (BARE_CALL_TEXT + " So.", {"tools": TOOLS}),

@@ -110,7 +110,7 @@ def test_what_is_refused_says_which_member_and_why(server):
             ({"prompt": ["a"] * 100, "n": 16}, 400, "n", "1600"),
             ({"prompt": "a", "temperature": 3.5}, 400, "temperature", "in [0, 2]"),
             ({"prompt": "a", "model": "none-such"}, 404, "model", "not here"),
-            ({"prompt": "a " * 5000}, 400, "messages", "context")):
+            ({"prompt": "a " * 5000}, 400, "prompt", "context")):
         answer = server.post(PATH, body)
         error = answer.json()["error"]
         equal((answer.status, error["param"]), (status, param), str(body)[:80])

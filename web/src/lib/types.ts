@@ -166,8 +166,15 @@ export interface State {
   preferences: Preferences;
   memory: Memory;
   needs_key: boolean;
+  efforts: Effort[];
   notices?: string[]; // to be shown until they are closed
   limits: { attachment_bytes_max: number; message_bytes_max: number };
+}
+
+// How long a model may think.
+export interface Effort {
+  name: string;
+  think_budget: number | null; // as long as it takes
 }
 
 export interface Context {

@@ -30,6 +30,7 @@ class App {
   presets = $state.raw<T.Preset[]>([]);
   preferences = $state.raw<T.Preferences>({});
   memory = $state.raw<T.Memory>({ budget: 0, used: 0, process: 0 });
+  efforts = $state.raw<T.Effort[]>([]);
   limits = $state.raw({ attachment_bytes_max: 0, message_bytes_max: 0 });
 
   #closed_notices = new Set<string>();
@@ -117,6 +118,7 @@ class App {
     this.presets = state.presets;
     this.preferences = state.preferences ?? {};
     this.memory = state.memory;
+    this.efforts = state.efforts;
     this.limits = state.limits;
     this.notices = (state.notices ?? []).filter((text) => !this.#closed_notices.has(text));
     this.#apply_theme();
