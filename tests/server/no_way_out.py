@@ -6,7 +6,7 @@
 The command gets a network namespace of its own: a loopback interface, and a default route into a
 tunnel whose other end is this script, which counts the packets and says where they wanted to go. A
 packet of its own comes first, so that a trap that does not work is seen. Needs unshare, ip and
-/dev/net/tun; where a namespace cannot be had it says so and exits with 77.
+/dev/net/tun; where the trap cannot be had it says why and exits with 77.
 """
 
 import fcntl
@@ -48,8 +48,16 @@ class Trap:
             self.packets.append(str(ipaddress.ip_address(packet[at:at + size])))
 
 
+def not_here(why):
+    print(f"no_way_out: {why}", file=sys.stderr)
+    sys.exit(77)
+
+
 def inside(command):
-    trap = Trap()
+    try:
+        trap = Trap()
+    except (OSError, subprocess.CalledProcessError) as why:
+        not_here(f"no trap can be made here: {why}")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
         out.sendto(b"?", ("192.0.2.1", 53))
     time.sleep(0.3)
@@ -69,10 +77,14 @@ def main():
     if os.environ.pop(INSIDE, None):
         sys.exit(inside(sys.argv[1:]))
     unshare = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--net", "--map-root-user"]
-    if (not os.path.exists("/dev/net/tun")
-            or subprocess.run([*unshare, "true"], check=False, capture_output=True).returncode):
-        print("no_way_out: no network namespace or tunnel can be made here", file=sys.stderr)
-        sys.exit(77)
+    if not os.path.exists("/dev/net/tun"):
+        not_here("there is no /dev/net/tun here")
+    try:
+        tried = subprocess.run([*unshare, "true"], check=False, capture_output=True, text=True)
+    except OSError as why:
+        not_here(f"no network namespace can be made here: {why}")
+    if tried.returncode:
+        not_here(f"no network namespace can be made here: {tried.stderr.strip()}")
     os.environ[INSIDE] = "1"
     os.execvp(unshare[0], [*unshare, sys.executable, *sys.argv])
 
