@@ -40,6 +40,22 @@ bool looks_like_model(const std::string& word) {
 
 void EngineFlags::declare(OptionList* options) {
   declare_for_reading(options);
+  declare_guessing(options);
+}
+
+void EngineFlags::declare_for_many(OptionList* options) {
+  declare_loading(options);
+  declare_guessing(options);
+}
+
+void EngineFlags::declare_for_reading(OptionList* options) {
+  writes = false;
+  declare_loading(options);
+  options->file("--adapter", "A LoRA adapter of the model: a GGUF file, as minke train makes them",
+                &adapter);
+}
+
+void EngineFlags::declare_guessing(OptionList* options) {
   writes = true;
   options
       ->text("--draft-model", "MODEL",
@@ -53,8 +69,7 @@ void EngineFlags::declare(OptionList* options) {
       .default_text = "as many as pay";
 }
 
-void EngineFlags::declare_for_reading(OptionList* options) {
-  writes = false;
+void EngineFlags::declare_loading(OptionList* options) {
   options->group("Loading");
   options
       ->choice("--device", "Run on the processor or on a GPU; the answers are the same",
@@ -72,8 +87,6 @@ void EngineFlags::declare_for_reading(OptionList* options) {
       ->choice("--kv", "What the cache keeps keys and values in; q8 takes about half the memory",
                {"bf16", "q8"}, &kv)
       .default_text = "bf16";
-  options->file("--adapter", "A LoRA adapter of the model: a GGUF file, as minke train makes them",
-                &adapter);
   options
       ->integer("--prefill-chunk", "Prompt tokens that a forward pass takes at most", {1, 1 << 14},
                 &prefill_chunk)

@@ -41,8 +41,14 @@ struct EngineFlags {
   void declare(OptionList* options);
   // Of a verb that only reads: nothing to guess.
   void declare_for_reading(OptionList* options);
+  // Of a verb with models and adapters of several names: without --adapter, which it has itself.
+  void declare_for_many(OptionList* options);
   // All but the draft model, which has to be found first (load_local_engine).
   EngineOptions engine_options(std::string path) const;
+
+ private:
+  void declare_loading(OptionList* options);
+  void declare_guessing(OptionList* options);
 };
 
 // --temp ... --stop, --max-tokens, --speculate, --json-schema and its like. What is not given is

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <thread>
+#include <utility>
 
 #include "cli/command.h"
 #include "cli/json_text.h"
@@ -17,6 +18,8 @@
 #include "cli/text_util.h"
 #include "core/system_limits.h"
 #include "io/model_cache.h"
+#include "models/adapter.h"
+#include "models/hf_folder.h"
 #include "server/server.h"
 
 namespace minke::cli {
@@ -71,6 +74,8 @@ class Serve : public Command {
                 "at once.",
             .examples = {{"minke serve", "the default model and all that were pulled"},
                          {"minke serve qwen2.5-coder:0.5b model.gguf", "with a file of your own"},
+                         {"minke serve qwen2.5-coder:0.5b --adapter sql=runs/sql/adapter.gguf",
+                          "and a model `sql`, which is that one with an adapter"},
                          {"minke serve --host 0.0.0.0 --api-key-file key.txt",
                           "to the whole network, which takes a key"}}};
   }
@@ -127,7 +132,13 @@ class Serve : public Command {
     options->flag("--json", "Print the address as JSON, once it is listened on", &json_);
     options->choice("--log", "Form of the log on stderr", {"text", "json", "none"}, &log_)
         .default_text = "text";
-    engine_.declare(options);
+    engine_.declare_for_many(options);
+    options
+        ->texts("--adapter", "[NAME[@MODEL]=]FILE",
+                "A LoRA adapter over MODEL (left out: the first), offered as a model NAME; without "
+                "NAME, MODEL itself has it",
+                &adapters_)
+        .kind = ValueKind::kFile;
     options->file("--chat-template",
                   "A chat template (Jinja) for all models, to use instead of their own",
                   &template_file_);
@@ -228,27 +239,105 @@ class Serve : public Command {
     return lines;
   }
 
+  // Whether it was named by its path, and so is to be known besides those that were pulled.
+  static bool is_file(const std::string& model, const server::ServedModel& served) {
+    return std::filesystem::path(model).has_parent_path() || model == served.path;
+  }
+
+  // A name of the catalogue is offered as that; a file, under its own name.
+  static Result<server::ServedModel> served_model(const std::string& model) {
+    MINKE_ASSIGN(const std::string path, resolve_model(model));
+    server::ServedModel served{.name = model, .path = path};
+    if (is_file(model, served)) {
+      const std::filesystem::path file = std::filesystem::absolute(path).lexically_normal();
+      served.name = file.extension() == ".gguf" ? file.stem().string() : file.filename().string();
+      if (served.name.empty()) served.name = file.parent_path().filename().string();
+    } else if (const Result<CatalogueEntry> entry = find_pullable(model)) {
+      served.name = entry->name;
+    }
+    return served;
+  }
+
+  // What --adapter says: FILE, NAME=FILE or NAME@MODEL=FILE. A FILE with '=' in its name is given
+  // with its folder.
+  struct AdapterWish {
+    std::string name = {};   // empty: the model's own
+    std::string model = {};  // empty: the first
+    std::string file = {};
+  };
+  static Result<AdapterWish> read_adapter(const std::string& text) {
+    const size_t equals = text.find('=');
+    if (equals == std::string::npos) return AdapterWish{.file = text};
+    const std::string before = text.substr(0, equals);
+    const size_t at = before.find('@');
+    AdapterWish wish = {.name = before.substr(0, at), .file = text.substr(equals + 1)};
+    if (wish.name.contains('/')) return AdapterWish{.file = text};
+    if (at != std::string::npos) wish.model = before.substr(at + 1);
+    const bool lacks_model = at != std::string::npos && wish.model.empty();
+    if (wish.name.empty() || wish.file.empty() || lacks_model || !is_utf8(wish.name)) {
+      return misuse(fmt::format("--adapter takes FILE, NAME=FILE or NAME@MODEL=FILE, got '{}'",
+                                printable(text, 400)));
+    }
+    return wish;
+  }
+
+  static Status check_is_free(const std::string& name, const server::HostOptions& host) {
+    MINKE_ASSIGN(const std::filesystem::path folder, models_dir());
+    MINKE_ASSIGN(const std::vector<ListedModel> listed, list_models(folder));
+    const bool is_known =
+        std::ranges::any_of(listed, [&](const auto& one) { return one.entry.name == name; });
+    const bool is_served =
+        std::ranges::find(host.served, name, &server::ServedModel::name) != host.served.end();
+    if (!is_known && !is_served) return {};
+    return misuse(
+        fmt::format("--adapter {0}=...: there is a model '{0}' already; take another name",
+                    printable(name, 400)));
+  }
+
+  // What is wrong with an adapter is told here, not to the first who asks for it.
+  Status add_adapter(const std::string& text, server::HostOptions* host) const {
+    MINKE_ASSIGN(const AdapterWish wish, read_adapter(text));
+    const std::string& model = !wish.model.empty() ? wish.model
+                               : models_.empty()   ? host->default_model
+                                                   : models_.front();
+    MINKE_ASSIGN(server::ServedModel served, served_model(model));
+    MINKE_ASSIGN(const GgufFile file, GgufFile::open(wish.file));
+    MINKE_ASSIGN(const GgufFile weights, open_checkpoint(served.path));
+    MINKE_TRY(Adapter::check(file, weights));
+    served.adapter = wish.file;
+    if (!wish.name.empty()) {
+      MINKE_TRY(check_is_free(wish.name, *host));
+      served.base = std::exchange(served.name, wish.name);
+      host->served.push_back(std::move(served));
+      return {};
+    }
+    const auto same = std::ranges::find(host->served, served.name, &server::ServedModel::name);
+    if (same == host->served.end()) {
+      host->served.push_back(std::move(served));
+    } else if (same->adapter.empty()) {
+      same->adapter = wish.file;
+    } else {
+      return misuse(
+          fmt::format("--adapter {}: {} has one already, {}; give this one a name of its "
+                      "own (NAME=FILE)",
+                      printable(wish.file, 400), served.name, same->adapter));
+    }
+    return {};
+  }
+
   Status set_up_models(server::ServeOptions* options) {
     server::HostOptions& host = options->models;
     for (const std::string& model : models_) {
-      MINKE_ASSIGN(const std::string path, resolve_model(model));
-      // A name of the catalogue is offered as that; a file, under its own name.
-      std::string name = model;
-      if (std::filesystem::path(model).has_parent_path() || model == path) {
-        const std::filesystem::path file = std::filesystem::absolute(path).lexically_normal();
-        name = file.extension() == ".gguf" ? file.stem().string() : file.filename().string();
-        if (name.empty()) name = file.parent_path().filename().string();
-        host.files.emplace_back(name, path);
-      } else if (const Result<CatalogueEntry> entry = find_pullable(model)) {
-        name = entry->name;
-      }
-      if (host.default_model.empty()) host.default_model = name;
+      MINKE_ASSIGN(const server::ServedModel served, served_model(model));
+      if (is_file(model, served)) host.served.push_back(served);
+      if (host.default_model.empty()) host.default_model = served.name;
     }
     options->loads_default = !models_.empty();
     if (host.default_model.empty()) {
       MINKE_ASSIGN(const std::filesystem::path folder, models_dir());
       host.default_model = choose_default_model(folder, available_memory_bytes()).entry.name;
     }
+    for (const std::string& adapter : adapters_) MINKE_TRY(add_adapter(adapter, &host));
     if (template_file_) {
       MINKE_ASSIGN(engine_.chat_template, read_file_bytes(*template_file_, size_t{1} << 20));
       if (engine_.chat_template.empty()) {
@@ -277,7 +366,7 @@ class Serve : public Command {
     return {};
   }
 
-  std::vector<std::string> models_;
+  std::vector<std::string> models_, adapters_;
   std::optional<std::string> history_;
   std::optional<std::string> runs_;
   bool no_history_ = false;

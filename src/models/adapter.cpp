@@ -25,12 +25,14 @@ Result<std::unique_ptr<Weight>> matrix(std::string name, int64_t out_dim, int64_
   return weight;
 }
 
-// The tensor's values times `scale`, into a half of that shape.
+Status check_shape(const GgufFile& file, const GgufTensor& tensor, const Shape& expected) {
+  if (tensor.shape == expected) return {};
+  return fail(fmt::format("{}: tensor '{}' is {}, expected {}", file.path(), tensor.name,
+                          tensor.shape.str(), expected.str()));
+}
+
+// The tensor's values times `scale`, into a half of its shape.
 Status take(const GgufFile& file, const GgufTensor& tensor, float scale, Weight& half) {
-  if (tensor.shape != half.shape) {
-    return fail(fmt::format("{}: tensor '{}' is {}, expected {}", file.path(), tensor.name,
-                            tensor.shape.str(), half.shape.str()));
-  }
   if (!tensor.is_whole()) {
     return fail(fmt::format("{}: the data of tensor '{}' lies beyond the end of the file",
                             file.path(), tensor.name));
@@ -48,7 +50,69 @@ Status take(const GgufFile& file, const GgufTensor& tensor, float scale, Weight&
   return {};
 }
 
+// Fails when the file is no adapter, or one for another architecture.
+Status check_kind(const GgufFile& file, std::string_view model_architecture) {
+  MINKE_ASSIGN(const std::string_view type, file.text_or("general.type", ""));
+  MINKE_ASSIGN(const std::string_view kind, file.text_or("adapter.type", ""));
+  if (type != "adapter" || kind != "lora") {
+    return fail(fmt::format("{}: this is no LoRA adapter (general.type is '{}', adapter.type '{}')",
+                            file.path(), type, kind));
+  }
+  MINKE_ASSIGN(const std::string_view architecture, file.text("general.architecture"));
+  if (architecture == model_architecture) return {};
+  return fail(
+      fmt::format("{}: the adapter is for a model of architecture '{}', and this one is "
+                  "'{}'",
+                  file.path(), architecture, model_architecture));
+}
+
+struct TensorPair {
+  std::string_view weight;  // whose name they bear
+  const GgufTensor* down;   // [rank, in_dim]
+  const GgufTensor* up;     // [out_dim, rank]
+};
+
+// Fails when a tensor is half of no pair, or no matrix.
+Result<std::vector<TensorPair>> tensor_pairs(const GgufFile& file) {
+  std::vector<TensorPair> pairs;
+  for (const GgufTensor& tensor : file.tensors()) {
+    const bool is_down = tensor.name.ends_with(".lora_a");
+    const std::string partner =
+        fmt::format("{}{}", tensor.name.substr(0, tensor.name.size() - 1), is_down ? "b" : "a");
+    const GgufTensor* const other = file.find(partner);
+    if ((!is_down && !tensor.name.ends_with(".lora_b")) || other == nullptr) {
+      return fail(fmt::format("{}: tensor '{}' has no partner", file.path(), tensor.name));
+    }
+    if (tensor.shape.rank() != 2) {
+      return fail(fmt::format("{}: tensor '{}' {} is for no matrix of this model", file.path(),
+                              tensor.name, tensor.shape.str()));
+    }
+    const std::string_view weight = tensor.name.substr(0, tensor.name.size() - 7);
+    if (is_down) pairs.push_back({.weight = weight, .down = &tensor, .up = other});
+  }
+  return pairs;
+}
+
 }  // namespace
+
+Status Adapter::check(const GgufFile& file, const GgufFile& model) {
+  MINKE_ASSIGN(const std::string_view architecture, model.text("general.architecture"));
+  MINKE_TRY(check_kind(file, architecture));
+  MINKE_ASSIGN(const std::vector<TensorPair> pairs, tensor_pairs(file));
+  for (const TensorPair& pair : pairs) {
+    // A model may go by other tensors than its file has: what is missing is told when it is loaded.
+    const GgufTensor* const weight = model.find(pair.weight);
+    if (weight == nullptr) continue;
+    const Shape changed = {pair.up->shape[0], pair.down->shape[1]};
+    if (weight->shape != changed) {
+      return fail(
+          fmt::format("{}: the adapter is for a '{}' of {}, and that of {} is {}: it "
+                      "belongs to another model",
+                      file.path(), pair.weight, changed.str(), model.path(), weight->shape.str()));
+    }
+  }
+  return {};
+}
 
 Result<Adapter::Half*> Adapter::add(const Weight& weight, int64_t rank) {
   Half half;
@@ -91,44 +155,29 @@ Result<Adapter> Adapter::create(Model& model, int64_t rank,
 }
 
 Result<Adapter> Adapter::read(const GgufFile& file, Model& model, Ops& ops) {
-  MINKE_ASSIGN(const std::string_view type, file.text_or("general.type", ""));
-  MINKE_ASSIGN(const std::string_view kind, file.text_or("adapter.type", ""));
-  if (type != "adapter" || kind != "lora") {
-    return fail(fmt::format("{}: this is no LoRA adapter (general.type is '{}', adapter.type '{}')",
-                            file.path(), type, kind));
-  }
-  MINKE_ASSIGN(const std::string_view architecture, file.text("general.architecture"));
-  if (architecture != model.config().architecture) {
-    return fail(
-        fmt::format("{}: the adapter is for a model of architecture '{}', and this one is "
-                    "'{}'",
-                    file.path(), architecture, model.config().architecture));
-  }
+  MINKE_TRY(check_kind(file, model.config().architecture));
+  MINKE_ASSIGN(const std::vector<TensorPair> pairs, tensor_pairs(file));
   MINKE_ASSIGN(const double alpha, file.number("adapter.lora.alpha"));
   Adapter adapter;
-  adapter.architecture_ = architecture;
+  adapter.architecture_ = model.config().architecture;
   std::unordered_map<std::string_view, Weight*> by_name;
   model.visit([&](Weight& weight) { by_name[weight.name] = &weight; });
-  for (const GgufTensor& tensor : file.tensors()) {
-    if (!tensor.name.ends_with(".lora_a")) {
-      const bool is_up = tensor.name.ends_with(".lora_b");
-      const std::string partner = fmt::format("{}a", tensor.name.substr(0, tensor.name.size() - 1));
-      if (is_up && file.find(partner) != nullptr) continue;
-      return fail(fmt::format("{}: tensor '{}' has no partner", file.path(), tensor.name));
-    }
-    const std::string_view name = tensor.name.substr(0, tensor.name.size() - 7);
-    const auto found = by_name.find(name);
-    const GgufTensor* up = file.find(fmt::format("{}.lora_b", name));
-    if (found == by_name.end() || found->second->shape.rank() != 2 || up == nullptr ||
-        tensor.shape.rank() != 2) {
+  for (const TensorPair& pair : pairs) {
+    const auto found = by_name.find(pair.weight);
+    if (found == by_name.end() || found->second->shape.rank() != 2) {
       return fail(fmt::format("{}: tensor '{}' {} is for no matrix of this model", file.path(),
-                              tensor.name, tensor.shape.str()));
+                              pair.down->name, pair.down->shape.str()));
     }
-    const int64_t rank = tensor.shape[0];
+    const Weight& weight = *found->second;
+    const int64_t rank = pair.down->shape[0];
+    // Before there is memory for it: the shapes are the file's word.
+    MINKE_TRY(check_shape(file, *pair.down, {rank, weight.in_dim()}));
+    MINKE_TRY(check_shape(file, *pair.up, {weight.out_dim(), rank}));
     adapter.rank_ = rank;
-    MINKE_ASSIGN(Half* const half, adapter.add(*found->second, rank));
-    MINKE_TRY(take(file, tensor, 1.0F, *half->down));
-    MINKE_TRY(take(file, *up, static_cast<float>(alpha / static_cast<double>(rank)), *half->up));
+    MINKE_ASSIGN(Half* const half, adapter.add(weight, rank));
+    MINKE_TRY(take(file, *pair.down, 1.0F, *half->down));
+    MINKE_TRY(
+        take(file, *pair.up, static_cast<float>(alpha / static_cast<double>(rank)), *half->up));
     MINKE_TRY(ops.prepare(*half->down, /*keep_rows=*/true));
     MINKE_TRY(ops.prepare(*half->up, /*keep_rows=*/true));
   }
@@ -164,7 +213,10 @@ Status Adapter::write(const std::string& path, const std::string& base,
 size_t Adapter::bytes() const {
   size_t sum = 0;
   for (const Half& half : halves_) {
-    sum += static_cast<size_t>(half.down->shape.count() + half.up->shape.count()) * sizeof(float);
+    for (const Weight* weight : {half.down.get(), half.up.get()}) {
+      sum += weight->storage.size();
+      if (weight->packed) sum += weight->packed->bytes();
+    }
   }
   return sum;
 }

@@ -25,6 +25,8 @@ class Adapter {
                                 Ops& ops);
   // Fails when a tensor is for no weight of the model, is of another shape or is no number.
   static Result<Adapter> read(const GgufFile& file, Model& model, Ops& ops);
+  // The same of the headers alone, before the model is loaded: what can be known of them.
+  static Status check(const GgufFile& file, const GgufFile& model);
   // `base` is what the model is called, for people. `chat_template` is the one that the adapter was
   // trained under, where that is not the model's. `type` is a format whose blocks are single
   // values.
@@ -33,6 +35,7 @@ class Adapter {
 
   const AdapterPairs& pairs() const { return pairs_; }
   int64_t rank() const { return rank_; }
+  // Of memory: the matrices as they are and, where `ops` has packed them, as it multiplies them.
   size_t bytes() const;
   // All matrices, in the order of Model::visit: "NAME.lora_a", then "NAME.lora_b".
   void visit(const std::function<void(Weight&)>& visitor);

@@ -20,7 +20,8 @@ namespace fs = std::filesystem;
 
 struct ModelHost::Entry {
   std::string name;
-  std::string path;  // empty: absent
+  std::string path;           // empty: absent
+  std::string adapter, base;  // as in ServedModel
   std::optional<CatalogueEntry> catalogue;
   ModelState state = ModelState::kAbsent;
   std::optional<ModelProgress> progress;
@@ -65,36 +66,9 @@ uint64_t bytes_of(const MemoryReport& memory) {
   return memory.weights + memory.kv_cache + memory.activations + memory.expert_cache;
 }
 
-void add_facts(ModelStatus& status, const std::string& chat_template) {
-  status.facts = known_facts(status.path, chat_template);
-  if (!status.facts) return;
-  status.bytes = status.facts->file_bytes;
-  if (status.memory_bytes == 0) {
-    status.memory_bytes = static_cast<int64_t>(bytes_to_run(*status.facts));
-  }
-}
-
 constexpr int kRetryAfterS = 5;  // where a model is to be loaded first
 
 }  // namespace
-
-const char* model_state_name(ModelState state) {
-  switch (state) {
-    case ModelState::kAbsent:
-      return "absent";
-    case ModelState::kPulling:
-      return "pulling";
-    case ModelState::kPresent:
-      return "present";
-    case ModelState::kLoading:
-      return "loading";
-    case ModelState::kLoaded:
-      return "loaded";
-    case ModelState::kFailed:
-      return "failed";
-  }
-  return "";
-}
 
 void LoadedModel::note_ahead(uint64_t id) {
   constexpr size_t kAheadMax = 8;
@@ -116,12 +90,14 @@ ModelHost::ModelHost(HostOptions options, boost::asio::thread_pool& workers)
   budget_ = options_.memory_bytes > 0 ? options_.memory_bytes : available - available / 8;
   {
     const std::lock_guard lock(mutex_);
-    for (const auto& [name, path] : options_.files) {
+    for (const ServedModel& one : options_.served) {
       auto entry = std::make_unique<Entry>();
-      entry->name = name;
-      entry->path = path;
+      entry->name = one.name;
+      entry->path = one.path;
+      entry->adapter = one.adapter;
+      entry->base = one.base;
       entry->state = ModelState::kPresent;
-      entries_[name] = std::move(entry);
+      entries_[one.name] = std::move(entry);
     }
   }
   scan();
@@ -299,10 +275,12 @@ Lease ModelHost::lease_of(Entry& entry, bool is_use) {
 ModelStatus ModelHost::status_of(const Entry& entry) const {
   ModelStatus status{.name = entry.name,
                      .path = entry.path,
+                     .base = entry.base,
                      .state = entry.state,
                      .progress = entry.progress,
                      .error = entry.error,
                      .is_default = entry.name == options_.default_model};
+  if (!entry.base.empty()) status.description = fmt::format("{} with an adapter", entry.base);
   if (entry.catalogue) {
     status.licence = entry.catalogue->licence;
     status.description = entry.catalogue->description;
@@ -326,26 +304,30 @@ ModelStatus ModelHost::status_of(const Entry& entry) const {
 
 std::vector<ModelStatus> ModelHost::list() {
   std::vector<ModelStatus> all;
+  std::vector<ModelSource> sources;
   scan();
   {
     const std::lock_guard lock(mutex_);
-    for (const auto& [name, entry] : entries_) all.push_back(status_of(*entry));
+    for (const auto& [name, entry] : entries_) {
+      all.push_back(status_of(*entry));
+      sources.push_back(source_of(*entry));
+    }
   }
-  for (ModelStatus& one : all) {
-    add_facts(one, options_.engine.chat_template);
-  }
+  for (size_t i = 0; i < all.size(); ++i) add_facts(all[i], sources[i]);
   return all;
 }
 
 std::expected<ModelStatus, ApiError> ModelHost::status(std::string_view name) {
   ModelStatus status;
+  ModelSource source;
   {
     const std::lock_guard lock(mutex_);
     const auto entry = find_or_error(name);
     if (!entry) return std::unexpected(entry.error());
     status = status_of(**entry);
+    source = source_of(**entry);
   }
-  add_facts(status, options_.engine.chat_template);
+  add_facts(status, source);
   return status;
 }
 
@@ -414,7 +396,6 @@ void ModelHost::work(const std::stop_token& stop) {
     std::vector<std::string> now;
     {
       std::unique_lock lock(mutex_);
-    tell_notices();
       const auto has_unload = [this] {
         return std::ranges::any_of(entries_, [](const auto& one) {
           return one.second->unload_wanted && one.second->leases == 0;
@@ -433,6 +414,7 @@ void ModelHost::work(const std::stop_token& stop) {
     }
     unload_idle();
     save_timelines();
+    tell_notices();
     for (const std::string& name : now) {
       if (!stop.stop_requested()) load(name);
     }
@@ -554,10 +536,17 @@ std::function<void(std::string_view, double)> ModelHost::progress_of(const std::
   };
 }
 
-EngineOptions ModelHost::options_for(const std::string& name, const std::string& path,
+// mutex_ is held.
+ModelSource ModelHost::source_of(const Entry& entry) const {
+  return {
+      .path = entry.path, .adapter = entry.adapter, .chat_template = options_.engine.chat_template};
+}
+
+EngineOptions ModelHost::options_for(const std::string& name, const ModelSource& source,
                                      const ModelFacts& facts) {
   EngineOptions options = options_.engine;
-  options.model = path;
+  options.model = source.path;
+  options.adapter = source.adapter;
   options.batch_sequences_max = options_.limits.running_max;
   options.progress = progress_of(name);
   const uint64_t token_bytes =
@@ -568,7 +557,8 @@ EngineOptions ModelHost::options_for(const std::string& name, const std::string&
     uint64_t free = 0;
     {
       const std::lock_guard lock(mutex_);
-      free = budget_ - std::min(budget_, used_bytes() + facts.info.tensor_bytes);
+      free =
+          budget_ - std::min(budget_, used_bytes() + facts.info.tensor_bytes + facts.adapter_bytes);
     }
     constexpr int64_t kContextMax = int64_t{1} << 40;
     const int64_t context = std::min(
@@ -608,7 +598,7 @@ ModelHost::LoadFault ModelHost::no_room(const std::string& name, uint64_t bytes)
           .lacks_room = true};
 }
 
-ModelHost::Loading ModelHost::load_engine(const std::string& name, const std::string& path) {
+ModelHost::Loading ModelHost::load_engine(const std::string& name, const ModelSource& source) {
   const auto failed = [&](const std::string& why, int status) {
     return std::unexpected(
         LoadFault{.error = {.status = status,
@@ -616,9 +606,9 @@ ModelHost::Loading ModelHost::load_engine(const std::string& name, const std::st
                             .type = "server_error",
                             .code = "model_not_loaded"}});
   };
-  std::shared_ptr<const ModelFacts> facts = known_facts(path, options_.engine.chat_template);
+  std::shared_ptr<const ModelFacts> facts = known_facts(source);
   if (!facts) {
-    const auto why = read_facts(path, options_.engine.chat_template);
+    const auto why = read_facts(source);
     if (!why) return failed(why.error().message, 500);
     facts = *why;
   }
@@ -629,7 +619,7 @@ ModelHost::Loading ModelHost::load_engine(const std::string& name, const std::st
     return std::unexpected(no_room(name, wanted));
   }
   for (bool is_last_try = false;; is_last_try = true) {
-    EngineOptions options = options_for(name, path, *facts);
+    EngineOptions options = options_for(name, source, *facts);
     const uint64_t used = is_hopeless ? 0 : memory_used();
     options.memory_bytes = budget_ - std::min(budget_ - 1, used);
     Result<std::shared_ptr<LocalEngine>> engine = LocalEngine::load(options);
@@ -680,16 +670,16 @@ bool ModelHost::wait_for_room(const std::string& name) {
 }
 
 void ModelHost::load(const std::string& name) {
-  std::string path;
+  ModelSource source;
   {
     const std::lock_guard lock(mutex_);
     const Entry* entry = find(name);
     // One that is to go and is still being used is loaded when it has gone (unload_idle).
     if (entry == nullptr || entry->model) return;
-    path = entry->path;
+    source = source_of(*entry);
   }
   changed(name);
-  Loading model = load_engine(name, path);
+  Loading model = load_engine(name, source);
   if (!model && model.error().lacks_room && wait_for_room(name)) return;
   std::vector<OnLease> waiters;
   std::vector<std::expected<Lease, ApiError>> results;

@@ -28,39 +28,11 @@
 #include "engine/local_engine.h"
 #include "server/api/route.h"
 #include "server/chat/model_facts.h"
+#include "server/chat/model_status.h"
 #include "server/chat/timelines.h"
 #include "server/chat/turn_queue.h"
 
 namespace minke::server {
-
-enum class ModelState : uint8_t { kAbsent, kPulling, kPresent, kLoading, kLoaded, kFailed };
-const char* model_state_name(ModelState state);
-
-struct ModelProgress {
-  std::string phase;
-  int64_t done = 0;
-  int64_t total = 0;
-  double rate = 0;           // per second; 0: not known
-  double seconds_left = -1;  // negative: not known
-};
-
-struct ModelStatus {
-  std::string name;
-  std::string path;  // empty: absent
-  ModelState state = ModelState::kAbsent;
-  std::optional<ModelProgress> progress = {};
-  std::string error = {};
-  std::string licence = {};
-  std::string description = {};
-  int64_t bytes = 0;         // of the file, or what it will have
-  int64_t memory_bytes = 0;  // what a loaded one may take; of others about, to run them
-  bool is_default = false;
-  std::shared_ptr<const ModelFacts> facts = {};  // null: absent, or not readable
-  std::optional<MemoryReport> memory = {};       // of a loaded one
-  int64_t context_tokens = 0;                    // likewise
-  int64_t running = 0, waiting = 0;
-  int64_t unloads_in_s = -1;  // negative: when its room is needed
-};
 
 // A loaded model with what belongs to it.
 struct LoadedModel {
@@ -84,9 +56,6 @@ struct LoadedModel {
   // conversations go on, older ones end.
   void note_ahead(uint64_t id);
 
-  // What went wrong with a model's cache and was survived, for a log. On the host's thread; may be
-  // empty.
-  std::function<void(const std::string& model, const std::string& notice)> on_notice;
  private:
   std::mutex mutex_;
   std::deque<uint64_t> ahead_;
@@ -94,11 +63,19 @@ struct LoadedModel {
 // Keeps the model in memory while it is held. May be let go of on any thread, the engine's too.
 using Lease = std::shared_ptr<LoadedModel>;
 
+// A model that is no pulled one, or not as it was pulled.
+struct ServedModel {
+  std::string name;
+  std::string path;
+  std::string adapter = {};  // of low rank, over the weights; empty: none
+  std::string base = {};     // the name of what the adapter is over, where that is another
+};
+
 struct HostOptions {
-  std::vector<std::pair<std::string, std::string>> files;  // name, path: beside the pulled ones
-  std::string default_model;                               // a name
-  EngineOptions engine;                                    // how models are loaded
-  uint64_t memory_bytes = 0;  // for all models together; 0: from what is free at the start
+  std::vector<ServedModel> served;  // beside the pulled ones, and before those of their names
+  std::string default_model;        // a name
+  EngineOptions engine;             // how models are loaded
+  uint64_t memory_bytes = 0;        // for all models together; 0: from what is free at the start
   TurnLimits limits;
   std::chrono::seconds idle_time = std::chrono::minutes(30);  // negative: never unloads
   // For the room to load a model in.
@@ -107,6 +84,9 @@ struct HostOptions {
   // Where what models have read outlives the server, a file a model; empty: nowhere.
   std::string cache_folder;
   uint64_t cache_file_bytes = uint64_t{4} << 30;
+  // What went wrong with a model's cache and was survived, for a log. On the host's thread; may be
+  // empty.
+  std::function<void(const std::string& model, const std::string& notice)> on_notice;
 };
 
 // What the models have to do at the moment: cheap to ask.
@@ -167,9 +147,7 @@ class ModelHost {
   void scan();  // the folder of pulled models
   Entry* find(std::string_view name);
   const Entry* find(std::string_view name) const;
-  std::vector<Lease> loaded_models();
   std::expected<Entry*, ApiError> find_or_error(std::string_view name);
-  void tell_notices();
   ModelStatus status_of(const Entry& entry) const;
   void changed(const std::string& name);
   void work(const std::stop_token& stop);
@@ -179,16 +157,19 @@ class ModelHost {
     bool lacks_room = false;  // others hold it, and will give it back
   };
   using Loading = std::expected<std::unique_ptr<LoadedModel>, LoadFault>;
-  Loading load_engine(const std::string& name, const std::string& path);
-  EngineOptions options_for(const std::string& name, const std::string& path,
+  Loading load_engine(const std::string& name, const ModelSource& source);
+  EngineOptions options_for(const std::string& name, const ModelSource& source,
                             const ModelFacts& facts);
+  ModelSource source_of(const Entry& entry) const;
   std::function<void(std::string_view, double)> progress_of(const std::string& name);
   bool wait_for_room(const std::string& name);
   LoadFault no_room(const std::string& name, uint64_t bytes) const;
   bool make_room(uint64_t bytes, const std::string& but);
   std::unique_ptr<LoadedModel> take_out(Entry& entry);
   void unload_idle();
+  std::vector<Lease> loaded_models();
   void save_timelines();
+  void tell_notices();
   // `is_use`: it counts as one of those after which the model stays for a while.
   Lease lease_of(Entry& entry, bool is_use = true);
   uint64_t used_bytes() const;  // mutex_ is held

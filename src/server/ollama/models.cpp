@@ -40,7 +40,7 @@ std::string modified_at(const ModelStatus& status) {
 Value details(const ModelStatus& status) {
   const ModelFacts& facts = *status.facts;
   return Value(Value::Object{
-      {"parent_model", ""},
+      {"parent_model", status.base},
       {"format", "gguf"},
       {"family", facts.info.architecture},
       {"families", Value(Value::Array{Value(facts.info.architecture)})},

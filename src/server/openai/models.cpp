@@ -39,6 +39,7 @@ Value model_value(const ModelStatus& status) {
       {"display_name", status.name},
       {"created_at", utc_time(modified_at_s(status))},
   };
+  if (!status.base.empty()) out.emplace_back("parent", status.base);
   if (status.facts) {
     const int64_t context =
         status.context_tokens > 0 ? status.context_tokens : status.facts->info.context;
@@ -59,7 +60,7 @@ Shape model_shape() {
   return Shape::object({required("id", Shape::string()),
                         required("object", Shape::choice({"model"})),
                         required("created", Shape::integer(0, int64_t{1} << 40)),
-                        required("owned_by", Shape::string()),
+                        required("owned_by", Shape::string()), optional("parent", Shape::string()),
                         optional("context_length", Shape::integer(0, int64_t{1} << 40)),
                         optional("capabilities", Shape::array(Shape::string(), 32))})
       .named("Model");
