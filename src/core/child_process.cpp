@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -68,7 +69,8 @@ class Child {
       theirs[i].set(pairs[i][1]);
       fcntl(ours[i]->number(), F_SETFL, O_NONBLOCK);
     }
-    return spawn(theirs);
+    MINKE_TRY(spawn(theirs));
+    return confine();
   }
 
   // Sends and receives until both outputs are closed and all has ended, or time is up.
@@ -93,10 +95,12 @@ class Child {
         continue;
       }
       if (waiting[0].revents != 0) send_some(&left);
-      if (waiting[1].revents != 0) receive_some(output_, &outcome.output);
-      if (waiting[2].revents != 0) receive_some(errors_, &outcome.errors);
+      if (waiting[1].revents != 0) outcome.is_full |= receive_some(output_, &outcome.output);
+      if (waiting[2].revents != 0) outcome.is_full |= receive_some(errors_, &outcome.errors);
+      if (outcome.is_full && request_.ends_when_full) break;
     }
-    if (!outcome.timed_out) outcome.timed_out = !leaves_before(deadline);
+    const bool leaves = !outcome.timed_out && !(outcome.is_full && request_.ends_when_full);
+    if (leaves) outcome.timed_out = !leaves_before(deadline);
     kill_group();
     const int status = wait();
     outcome.exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
@@ -134,6 +138,21 @@ class Child {
     return fail(fmt::format("{} cannot be started: {}", command[0], std::strerror(error)));
   }
 
+  Status confine() const {
+    const ChildBounds& bounds = request_.bounds;
+    const auto hold = [this](__rlimit_resource resource, rlim_t most) -> Status {
+      const rlimit limit{.rlim_cur = most, .rlim_max = most};
+      if (prlimit(process_, resource, &limit, nullptr) == 0) return {};
+      return fail(
+          fmt::format("{} cannot be confined: {}", request_.command[0], std::strerror(errno)));
+    };
+    if (bounds.memory_bytes_max > 0) MINKE_TRY(hold(RLIMIT_AS, bounds.memory_bytes_max));
+    if (bounds.cpu_seconds_max > 0) MINKE_TRY(hold(RLIMIT_CPU, bounds.cpu_seconds_max));
+    if (bounds.may_write_files) return {};
+    MINKE_TRY(hold(RLIMIT_FSIZE, 0));
+    return hold(RLIMIT_CORE, 0);
+  }
+
   void send_some(std::string_view* left) {
     const ssize_t sent = send(input_.number(), left->data(), left->size(), MSG_NOSIGNAL);
     if (sent >= 0) {
@@ -143,14 +162,19 @@ class Child {
     }
   }
 
-  void receive_some(Descriptor& from, std::string* into) const {
+  // Whether some of it had no room.
+  bool receive_some(Descriptor& from, std::string* into) const {
     std::array<char, 16384> buffer;
     const ssize_t got = recv(from.number(), buffer.data(), buffer.size(), 0);
-    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    if (got <= 0) return from.close();
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+    if (got <= 0) {
+      from.close();
+      return false;
+    }
     const size_t room =
         request_.output_bytes_max - std::min(into->size(), request_.output_bytes_max);
     into->append(buffer.data(), std::min(static_cast<size_t>(got), room));
+    return static_cast<size_t>(got) > room;
   }
 
   // A program may close its outputs and stay.

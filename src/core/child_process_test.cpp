@@ -34,6 +34,30 @@ TEST(ChildProcess, OutputBeyondTheBoundIsDropped) {
       run({.command = {"sh", "-c", "head -c 1000000 /dev/zero"}, .output_bytes_max = 1000});
   EXPECT_EQ(outcome.output.size(), 1000u);
   EXPECT_EQ(outcome.exit_status, 0);
+  EXPECT_TRUE(outcome.is_full);
+}
+
+TEST(ChildProcess, IsEndedWhenItHasSaidEnough) {
+  const ChildOutcome outcome =
+      run({.command = {"yes"}, .output_bytes_max = 1000, .ends_when_full = true});
+  EXPECT_EQ(outcome.output.size(), 1000u);
+  EXPECT_TRUE(outcome.is_full);
+  EXPECT_FALSE(outcome.timed_out);
+  EXPECT_EQ(outcome.signal, 9);
+}
+
+TEST(ChildProcess, IsHeldToItsBounds) {
+  const ChildBounds bounds = {.cpu_seconds_max = 1, .may_write_files = false};
+  const ChildOutcome busy = run({.command = {"sh", "-c", "while :; do :; done"}, .bounds = bounds});
+  EXPECT_EQ(busy.exit_status, -1);
+  EXPECT_FALSE(busy.timed_out);
+  const std::string path = ::testing::TempDir() + "minke-child-wrote";
+  run({.command = {"sh", "-c", "read go; echo much > " + path}, .input = "\n", .bounds = bounds});
+  EXPECT_NE(run({.command = {"test", "-s", path}}).exit_status, 0) << "the file has bytes";
+  const ChildOutcome large =
+      run({.command = {"sh", "-c", "x=$(head -c 300000000 /dev/zero | tr '\\0' a)"},
+           .bounds = {.memory_bytes_max = 100 << 20}});
+  EXPECT_NE(large.exit_status, 0);
 }
 
 TEST(ChildProcess, IsKilledWithItsGroupWhenTimeIsUp) {
