@@ -355,6 +355,11 @@ Result<RunPlan> RunPlan::read(const RecipeFile& recipe) {
   plan.threads = static_cast<int>(root.integer("threads", 0, {.min = 0, .max = 1024}));
   const RecipeTable model = root.table("model");
   if (model.has("from")) {
+    for (const char* key : {"architecture", "layers", "dim", "heads", "words", "context"}) {
+      if (!model.has(key)) continue;
+      model.refuse(key,
+                   "is of a new model, and `from` takes one that has its shape: one of the two");
+    }
     plan.model = model.text("from");
     plan.adapter_rank = model.integer("adapter_rank", 0, {.min = 0, .max = 4096});
     plan.thinks = model.flag("thinking", false);

@@ -255,6 +255,7 @@ TEST_F(RunTest, FaultsOfARecipeNameFileLineAndKey) {
   EXPECT_TRUE(message({"name=../above"}).contains("a name without slashes"));
   EXPECT_TRUE(message({"output=Q9"}).contains("no format to store a model in"));
   EXPECT_TRUE(message({"model.layer=3"}).contains("layers")) << message({"model.layer=3"});
+  EXPECT_TRUE(message({"model.from=a.gguf"}).contains("one of the two"));
 }
 
 }  // namespace
