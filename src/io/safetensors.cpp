@@ -74,7 +74,28 @@ Result<Safetensor> read_entry(const std::string& where, const Json& entry,
                     .bytes = static_cast<size_t>(end - begin)};
 }
 
+// Without an index there is one file. Shards alone do not say which of them are missing.
+Status check_no_shards(const std::string& folder) {
+  if (std::filesystem::exists(folder + "/model.safetensors")) return {};
+  std::error_code ignored;
+  std::set<std::string> shards;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+    if (entry.path().extension() == ".safetensors") shards.insert(entry.path().filename().string());
+  }
+  if (shards.empty()) return {};
+  return fail(
+      fmt::format("{}: has {}{}, and neither model.safetensors nor "
+                  "model.safetensors.index.json, which says what lies in which file; is "
+                  "the download complete?",
+                  folder, *shards.begin(),
+                  shards.size() > 1 ? fmt::format(" and {} more", shards.size() - 1) : ""));
+}
+
 }  // namespace
+
+const char* safetensor_type_name(SafetensorType type) {
+  return std::ranges::find(kTypes, type, &TypeName::type)->name;
+}
 
 Status Safetensors::add(std::span<const std::byte> bytes, const std::string& name, size_t file) {
   constexpr uint64_t kHeaderMost = 100'000'000;  // what Hugging Face allows
@@ -147,6 +168,7 @@ Result<Safetensors> Safetensors::open_folder(const std::string& folder) {
       wanted[tensor] = name;
     }
   } else {
+    MINKE_TRY(check_no_shards(folder));
     names.insert("model.safetensors");
   }
   Safetensors made;

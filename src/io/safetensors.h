@@ -19,6 +19,8 @@
 namespace minke {
 
 enum class SafetensorType : uint8_t { kF32, kF16, kBF16, kF8E4M3 };
+// As headers spell it: "F8_E4M3".
+const char* safetensor_type_name(SafetensorType type);
 
 struct Safetensor {
   SafetensorType type = SafetensorType::kF32;

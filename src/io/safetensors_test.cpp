@@ -43,8 +43,8 @@ TEST(Safetensors, ReadsTensorsInPlace) {
 
 TEST(Safetensors, EachLieHasItsError) {
   const auto one = [](const std::string& entry) { return "{\"a\":" + entry + "}"; };
-  EXPECT_THAT(error_of("[]", 0), HasSubstr("no JSON object"));
-  EXPECT_THAT(error_of("{\"a\"", 0), HasSubstr("no JSON object"));
+  EXPECT_THAT(error_of("[]", 0), HasSubstr("is of JSON's type array, expected an object"));
+  EXPECT_THAT(error_of("{\"a\"", 0), HasSubstr("is no JSON: line 1, column 5: "));
   EXPECT_THAT(error_of(std::string(200, '['), 0), HasSubstr("nested deeper"));
   EXPECT_THAT(error_of(one("7"), 0), HasSubstr("tensor 'a': expected dtype"));
   EXPECT_THAT(error_of(one(R"({"dtype":"I64","shape":[1],"data_offsets":[0,8]})"), 8),
