@@ -101,6 +101,32 @@ TEST(FormedEngine, TellsWhereTheAnswerWasCutOff) {
   EXPECT_EQ(answer->content.find_first_not_of("abcdefghijklmnopqrstuvwxyz"), std::string::npos);
 }
 
+// A model may begin with its opening tag where the prompt leaves that to it, and not where the
+// prompt has closed the thinking: DeepSeek V3.1's, by default.
+TEST(FormedEngine, APromptThatHasClosedTheThinkingHoldsFromTheFirstTokenOn) {
+  const auto thoughts = [](const std::string& prompt_end) {
+    const std::string words = "{% for m in messages %}{{ m.content }}{% endfor %}";
+    auto engine = LocalEngine::load(
+        {.model = tiny("qwen2.gguf"),
+         .threads = 1,
+         .chat_template = words + "{% if false %}<think></think>{% endif %}" + prompt_end});
+    if (!engine) ADD_FAILURE() << engine.error().message;
+    int count = 0;
+    for (uint64_t seed = 1; seed <= 40; ++seed) {
+      SamplingOptions sampling = formed({AnswerForm::Kind::kRegex, "zzz"}, seed, 2.0);
+      sampling.tokens_max = 1;
+      const auto answer =
+          (*engine)->chat({{.role = "user", .content = std::string(seed, 'a')}}, sampling, {});
+      if (!answer) ADD_FAILURE() << answer.error().message;
+      if (!(*engine)->detokenize(answer->tokens).starts_with('z')) ++count;
+    }
+    return count;
+  };
+  EXPECT_GT(thoughts("assistant:"), 0);
+  EXPECT_EQ(thoughts("assistant:<think></think>"), 0);
+  EXPECT_EQ(thoughts("assistant:<think>\n\n</think>\n\n"), 0);
+}
+
 TEST(FormedEngine, RefusesFormsThatItCannotRead) {
   const auto engine = load(tiny("qwen2.gguf"));
   const auto error = [&](AnswerForm form) {

@@ -169,7 +169,7 @@ class LocalEngineImpl final : public LocalEngine {
   LoopRequest request_of(const std::shared_ptr<Answering>& answering) const;
   Result<Answer> ask_and_wait(Question question, const OnPiece& on_piece, ChatTimeline& timeline,
                               const std::stop_token& cancel);
-  Result<std::optional<FormedAnswer>> formed_answer(const SamplingOptions& sampling,
+  Result<std::optional<FormedAnswer>> formed_answer(const Question& question,
                                                     const AnswerTextOptions& text_options);
 
   EngineParts parts_;
@@ -286,7 +286,7 @@ Result<std::shared_ptr<LocalEngineImpl::Answering>> LocalEngineImpl::prepare(Que
   reading.stop = question.sampling.stop;
   reading.style = thinking_style();
   reading.thinks_first = question.sampling.form.kind != AnswerForm::Kind::kAny;
-  MINKE_ASSIGN(std::optional<FormedAnswer> formed, formed_answer(question.sampling, reading));
+  MINKE_ASSIGN(std::optional<FormedAnswer> formed, formed_answer(question, reading));
   return std::make_shared<Answering>(*parts_.tokenizer, std::move(question), std::move(formed),
                                      std::move(events));
 }
@@ -359,16 +359,25 @@ Result<Answer> LocalEngineImpl::ask_and_wait(Question question, const OnPiece& o
   return given;
 }
 
+// Whether a prompt has closed the thinking already, as DeepSeek V3.1's does by default.
+bool ends_behind_thinking(std::string_view prompt, const ThinkingStyle& style) {
+  while (!prompt.empty() && (prompt.back() == '\n' || prompt.back() == ' '))
+    prompt.remove_suffix(1);
+  return prompt.ends_with(style.close);
+}
+
 // What holds the answer to its form; nothing where any will do.
 Result<std::optional<FormedAnswer>> LocalEngineImpl::formed_answer(
-    const SamplingOptions& sampling, const AnswerTextOptions& text_options) {
+    const Question& question, const AnswerTextOptions& text_options) {
+  const SamplingOptions& sampling = question.sampling;
   if (sampling.form.kind == AnswerForm::Kind::kAny) return std::nullopt;
   MINKE_ASSIGN(std::shared_ptr<CompiledForm> form, forms_.compile(sampling.form));
   using Start = FormedAnswer::Start;
   Start start = Start::kContent;
   if (text_options.starts_inside) {
     start = Start::kThinking;
-  } else if (text_options.split_thinking && sampling.think.value_or(true)) {
+  } else if (text_options.split_thinking && sampling.think.value_or(true) &&
+             !ends_behind_thinking(question.prompt.text, text_options.style)) {
     start = Start::kMayThink;
   }
   return FormedAnswer(*parts_.tokenizer, std::move(form), text_options.style, start);
