@@ -62,6 +62,9 @@ class Show : public Command {
     }
     MINKE_ASSIGN(const std::string path, model_path(model_));
     MINKE_ASSIGN(const GgufFile file, open_checkpoint(path, {.allow_truncated_data = true}));
+    // A file's header says what it holds however little of the data is there; a folder says it by
+    // its tensors alone.
+    if (file.is_assembled()) MINKE_TRY(check_loadable(file));
     MINKE_ASSIGN(const ModelInfo info, model_info(file));
     MINKE_ASSIGN(const RecommendedSampling sampling, recommended_sampling(file));
     if (template_) {
@@ -161,16 +164,19 @@ class Show : public Command {
     line("parameters", with_commas(info.parameters) + in_words(info.parameters));
     const double bits = 8.0 * static_cast<double>(info.tensor_bytes) /
                         static_cast<double>(std::max<int64_t>(1, info.parameters));
+    const bool fp8 = file.is_assembled() && info.quantisation == "FP8";
     line("quantisation",
-         fmt::format("{} ({}; {:.2f} bits a weight)", info.quantisation, type_mix(info), bits));
+         fmt::format("{}{} ({}; {:.2f} bits a weight{})", info.quantisation,
+                     fp8 ? " with a scale for each block of 128 x 128; in memory BF16" : "",
+                     type_mix(info), bits, fp8 ? ", twice those of FP8" : ""));
     line("context", with_commas(info.context) + " tokens");
     line("layers", fmt::format("{}, {} wide; {} heads of {}, {} for keys and values; "
                                "feed-forward {}",
                                info.layers, info.dim, info.heads, info.head_dim, info.kv_heads,
                                info.ffn_dim));
     if (info.experts > 0) {
-      line("experts",
-           fmt::format("{} of {}, {} a token", info.experts, info.expert_dim, info.experts_used));
+      line("experts", fmt::format("{} experts of width {}, {} a token", info.experts,
+                                  info.expert_dim, info.experts_used));
     }
     if (info.mtp_parameters > 0) {
       line("MTP", fmt::format("a layer of {} parameters{} that guesses ahead",

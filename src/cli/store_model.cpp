@@ -145,7 +145,7 @@ Status store_model(const StoreRequest& request, Console* console) {
   if (!request.only_show) MINKE_TRY(check_output_file(request.out, request.force));
   MINKE_ASSIGN(const GgufFile from, open_checkpoint(request.from));
   MINKE_TRY(check_output_names(from, request.how.importance, request.out));
-  MINKE_TRY(read_config(from));
+  MINKE_TRY(check_loadable(from));  // no file that nothing could load
   MINKE_ASSIGN(const QuantizePlan plan, plan_quantize(from, request.how));
   note_losses(plan, console);
   if (request.only_show) {

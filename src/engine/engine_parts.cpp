@@ -156,6 +156,13 @@ Status plan(EngineParts& parts, const ModelConfig& config, const PackedSize& siz
                     .experts_cached = plan.experts,
                     .experts = size.experts_count};
   }
+  if (!whole && may_stream && size.experts > 0 && parts.file->is_assembled() &&
+      whole.error().kind == ErrorKind::kFailure) {
+    whole.error().message += fmt::format(
+        "; the experts of a folder cannot stay on the disk, those of a file can: `minke quantize "
+        "{} OUT.gguf --type MOE_Q4_K` makes one",
+        parts.file->path());
+  }
   MINKE_ASSIGN(parts.plan, std::move(whole));
   parts.memory.budget = parts.plan.budget;
   parts.memory.weights = demand.weights;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/panels.h"
+#include "models/hf_names.h"
 #include "models/rope_scaling.h"
 
 namespace minke {
@@ -176,15 +177,16 @@ Status read_basics(const GgufFile& file, const Keys& keys, ModelConfig& config) 
   config.norm_epsilon = static_cast<float>(epsilon);
 
   const GgufTensor* table = file.find("token_embd.weight");
+  const std::string known_as = tensor_name_in(file, "token_embd.weight");
   if (table == nullptr) {
     return fail(
-        fmt::format("{}: tensor 'token_embd.weight' is missing; is the download complete, "
-                    "and is it a language model?",
-                    file.path()));
+        fmt::format("{}: tensor '{}' is missing; is the download complete, and is it a language "
+                    "model?",
+                    file.path(), known_as));
   }
   if (table->shape.rank() != 2 || table->shape[1] != config.dim || table->shape[0] < 1) {
-    return fail(fmt::format("{}: tensor 'token_embd.weight' is {}, expected [vocabulary, {}]",
-                            file.path(), table->shape.str(), config.dim));
+    return fail(fmt::format("{}: tensor '{}' is {}, expected [vocabulary, {}]", file.path(),
+                            known_as, table->shape.str(), config.dim));
   }
   config.vocab_size = table->shape[0];
   config.tied_embeddings = file.find("output.weight") == nullptr;

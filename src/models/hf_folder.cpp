@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <filesystem>
 #include <map>
@@ -13,6 +12,7 @@
 #include "io/json_file.h"
 #include "io/safetensors.h"
 #include "models/gguf_tokenizer.h"
+#include "models/hf_names.h"
 #include "models/hf_tensors.h"
 #include "models/hf_tokenizer.h"
 #include "models/rope_scaling.h"
@@ -48,6 +48,14 @@ class Config {
     if (!json_[key].is_number()) return wrong(key, "a number");
     return json_[key].get<double>();
   }
+  // Of a key that must be there.
+  Result<double> number(const char* key, double low, double high) const {
+    const double value = has(key) && json_[key].is_number() ? json_[key].get<double>() : low - 1;
+    if (!(value >= low && value <= high)) {
+      return wrong(key, fmt::format("a number from {} to {}", low, high));
+    }
+    return value;
+  }
   // Where the key is there, its value must be one of `allowed`.
   Status expect(const char* key, std::initializer_list<Json> allowed) const {
     if (!has(key) || std::ranges::find(allowed, json_[key]) != allowed.end()) return {};
@@ -69,6 +77,7 @@ class Config {
     static const Json nothing = Json::object();
     return {has(key) && json_[key].is_object() ? json_[key] : nothing, path_ + ", " + key};
   }
+  const Json& all() const { return json_; }
   const std::string& path() const { return path_; }
 
  private:
@@ -123,30 +132,78 @@ class Keys {
   std::string architecture_;
 };
 
+// The kind of scaling that an object speaks of: older folders say "type".
+Result<std::string> rope_type(const Config& scaling) {
+  const char* key = scaling.has("rope_type") ? "rope_type" : "type";
+  if (!scaling.has(key)) return std::string("default");
+  if (scaling.text(key).empty()) return scaling.wrong(key, "default, linear, yarn or llama3");
+  return scaling.text(key);
+}
+
+// Some folders say how positions are scaled under both the newer name and the older: then twice the
+// same. The base may be with either.
+Status check_agree(const Config& config) {
+  const Config newer = config.inner("rope_parameters"), older = config.inner("rope_scaling");
+  const auto differ = [&](std::string_view key, const std::string& one, const std::string& other) {
+    return fail(
+        fmt::format("{}: 'rope_parameters' and 'rope_scaling' contradict each other: '{}' "
+                    "is {} and {}; leave out the one that is wrong",
+                    config.path(), key, one, other));
+  };
+  MINKE_ASSIGN(const std::string newer_type, rope_type(newer));
+  MINKE_ASSIGN(const std::string older_type, rope_type(older));
+  if (newer_type != older_type) return differ("rope_type", newer_type, older_type);
+  for (const Config* object : {&newer, &older}) {
+    for (const auto& [name, value] : object->all().items()) {
+      if (name == "type" || name == "rope_type") continue;
+      const char* key = name.c_str();
+      if (name == "rope_theta" && !(newer.has(key) && older.has(key))) continue;
+      const auto said = [&](const Config& by) {
+        return by.has(key) ? by.value(key).dump().substr(0, 60) : std::string("missing");
+      };
+      if (newer.has(key) != older.has(key) ||
+          (newer.has(key) && newer.value(key) != older.value(key))) {
+        return differ(name.substr(0, 60), said(newer), said(older));
+      }
+    }
+  }
+  return {};
+}
+
 Status write_rope(const Config& config, Keys& keys, Facts& facts) {
+  for (const char* key : {"rope_parameters", "rope_scaling"}) {
+    if (config.has(key) && !config.value(key).is_object()) return config.wrong(key, "an object");
+  }
+  const bool newer = config.has("rope_parameters");
+  if (newer && config.has("rope_scaling")) MINKE_TRY(check_agree(config));
   // Newer folders keep the base with the scaling.
-  const Config scaling =
-      config.inner(config.has("rope_parameters") ? "rope_parameters" : "rope_scaling");
+  const Config scaling = config.inner(newer ? "rope_parameters" : "rope_scaling");
   MINKE_ASSIGN(facts.rope_base, config.number_or("rope_theta", 10000.0));
+  MINKE_ASSIGN(facts.rope_base,
+               config.inner("rope_scaling").number_or("rope_theta", facts.rope_base));
   MINKE_ASSIGN(facts.rope_base, scaling.number_or("rope_theta", facts.rope_base));
   keys.set("rope.freq_base", facts.rope_base);
-  const std::string type =
-      scaling.has("rope_type") ? scaling.text("rope_type") : scaling.text("type");
-  if (type.empty() || type == "default") return {};
-  MINKE_ASSIGN(const double factor, scaling.number_or("factor", 1.0));
+  MINKE_ASSIGN(const std::string type, rope_type(scaling));
+  if (type == "default") return {};
+  if (type != "linear" && type != "yarn" && type != "llama3") {
+    return fail(fmt::format("{}: the type is '{}', expected default, linear, yarn or llama3",
+                            scaling.path(), type));
+  }
+  MINKE_ASSIGN(const double factor, scaling.number("factor", 1e-3, 1e6));
   MINKE_ASSIGN(const int64_t context, config.count("max_position_embeddings", 1, 1 << 28));
-  MINKE_ASSIGN(const double original,
-               scaling.number_or("original_max_position_embeddings", static_cast<double>(context)));
+  // As transformers has it: where a scaling does not say what it scales, it is what config.json
+  // calls the longest context.
+  const char* original_key = "original_max_position_embeddings";
+  auto original = static_cast<double>(context);
+  if (scaling.has(original_key)) {
+    MINKE_ASSIGN(original, scaling.number(original_key, 1.0, 1e9));
+  }
   if (type == "llama3") {
     Llama3Scaling llama3 = {.factor = factor, .original = original};
     MINKE_ASSIGN(llama3.low, scaling.number_or("low_freq_factor", llama3.low));
     MINKE_ASSIGN(llama3.high, scaling.number_or("high_freq_factor", llama3.high));
     facts.llama3 = llama3;
     return {};
-  }
-  if (type != "linear" && type != "yarn") {
-    return fail(fmt::format("{}: the type is '{}', expected default, linear, yarn or llama3",
-                            scaling.path(), type));
   }
   keys.set_text("rope.scaling.type", type);
   keys.set("rope.scaling.factor", factor);
@@ -285,15 +342,17 @@ Status check_quantisation(const Config& config) {
   return {};
 }
 
-// How many layers that predict further tokens the folder has: many leave out what config.json
-// counts.
+// How many layers that predict further tokens the folder has anything of: many leave out what
+// config.json counts.
 Result<int64_t> count_mtp_layers(const Config& config, int64_t layers, const Safetensors& files) {
   MINKE_ASSIGN(const int64_t told, config.count_or("num_nextn_predict_layers", 0, 0, 100));
   int64_t count = 0;
-  while (count < told &&
-         files.find(fmt::format("model.layers.{}.eh_proj.weight", layers + count)) != nullptr) {
-    ++count;
-  }
+  const auto has_layer = [&](int64_t layer) {
+    const std::string block = fmt::format("model.layers.{}.", layer);
+    const auto first = files.tensors().lower_bound(block);
+    return first != files.tensors().end() && first->first.starts_with(block);
+  };
+  while (count < told && has_layer(layers + count)) ++count;
   return count;
 }
 
@@ -322,7 +381,10 @@ Result<Facts> write_config(const Config& config, const std::string& name, const 
   MINKE_ASSIGN(facts.vocab_size, config.count("vocab_size", 1, 1 << 24));
   MINKE_ASSIGN(const int64_t ffn, config.count("intermediate_size", 1, 1 << 22));
   MINKE_ASSIGN(const int64_t context, config.count("max_position_embeddings", 1, 1 << 28));
-  MINKE_ASSIGN(const double epsilon, config.number_or("rms_norm_eps", 1e-6));
+  double epsilon = 1e-6;
+  if (config.has("rms_norm_eps")) {
+    MINKE_ASSIGN(epsilon, config.number("rms_norm_eps", 0.0, 1.0));
+  }
   facts.tied = config.flag("tie_word_embeddings");
   if (facts.architecture == "deepseek2") {
     MINKE_ASSIGN(facts.mtp_layers, count_mtp_layers(config, facts.layers, files));
@@ -378,61 +440,8 @@ Status write_tokenizer(const std::string& folder, const Config& generation, cons
 // --- Tensors
 // ---------------------------------------------------------------------------------------
 
-struct NamePair {
-  std::string_view hf;
-  std::string_view gguf;
-};
-constexpr NamePair kBlockNames[] = {
-    {"input_layernorm.weight", "attn_norm.weight"},
-    {"self_attn.q_proj.weight", "attn_q.weight"},
-    {"self_attn.k_proj.weight", "attn_k.weight"},
-    {"self_attn.v_proj.weight", "attn_v.weight"},
-    {"self_attn.o_proj.weight", "attn_output.weight"},
-    {"self_attn.q_proj.bias", "attn_q.bias"},
-    {"self_attn.k_proj.bias", "attn_k.bias"},
-    {"self_attn.v_proj.bias", "attn_v.bias"},
-    {"self_attn.o_proj.bias", "attn_output.bias"},
-    {"self_attn.q_norm.weight", "attn_q_norm.weight"},
-    {"self_attn.k_norm.weight", "attn_k_norm.weight"},
-    {"self_attn.q_a_proj.weight", "attn_q_a.weight"},
-    {"self_attn.q_a_layernorm.weight", "attn_q_a_norm.weight"},
-    {"self_attn.q_b_proj.weight", "attn_q_b.weight"},
-    {"self_attn.kv_a_proj_with_mqa.weight", "attn_kv_a_mqa.weight"},
-    {"self_attn.kv_a_layernorm.weight", "attn_kv_a_norm.weight"},
-    {"self_attn.kv_b_proj.weight", "attn_kv_b.weight"},
-    {"post_attention_layernorm.weight", "ffn_norm.weight"},
-    {"mlp.gate_proj.weight", "ffn_gate.weight"},
-    {"mlp.up_proj.weight", "ffn_up.weight"},
-    {"mlp.down_proj.weight", "ffn_down.weight"},
-    {"mlp.gate.weight", "ffn_gate_inp.weight"},
-    {"mlp.gate.e_score_correction_bias", "exp_probs_b.bias"},
-    {"mlp.shared_experts.gate_proj.weight", "ffn_gate_shexp.weight"},
-    {"mlp.shared_experts.up_proj.weight", "ffn_up_shexp.weight"},
-    {"mlp.shared_experts.down_proj.weight", "ffn_down_shexp.weight"},
-};
-// Of layers that predict further tokens, besides. Embedding and head are the model's own, by the
-// checkpoint's description (README_WEIGHTS.md of DeepSeek V3); the copies of them are left out.
-constexpr NamePair kMtpNames[] = {
-    {"eh_proj.weight", "nextn.eh_proj.weight"},
-    {"enorm.weight", "nextn.enorm.weight"},
-    {"hnorm.weight", "nextn.hnorm.weight"},
-    {"embed_tokens.weight", ""},
-    {"shared_head.norm.weight", "nextn.shared_head_norm.weight"},
-    {"shared_head.head.weight", ""},
-};
-constexpr NamePair kExpertNames[] = {{"gate_proj.weight", "ffn_gate_exps.weight"},
-                                     {"up_proj.weight", "ffn_up_exps.weight"},
-                                     {"down_proj.weight", "ffn_down_exps.weight"}};
-
-// The whole number at the start of `text`, up to a dot, which is taken away with it; -1: there is
-// none.
-int64_t take_number(std::string_view& text) {
-  int64_t value = -1;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end == text.data() + text.size() || *end != '.') return -1;
-  text.remove_prefix(static_cast<size_t>(end - text.data()) + 1);
-  return value;
-}
+// Of the tensor with the scales of an FP8 weight.
+constexpr std::string_view kScalesSuffix = "_scale_inv";
 
 class Tensors {
  public:
@@ -467,6 +476,12 @@ class Tensors {
     }
     for (int64_t layer = 0; layer < facts_.layers + facts_.mtp_layers; ++layer) {
       const std::string block = fmt::format("model.layers.{}.", layer);
+      if (layer >= facts_.layers) {
+        for (const char* part : {"eh_proj", "shared_head.norm"}) {
+          MINKE_TRY(need(fmt::format("{}{}.weight", block, part),
+                         fmt::format("layer {} predicts further tokens", layer)));
+        }
+      }
       for (const char* part : {"q", "k", "v", "o"}) {
         if (!(*part == 'o' ? facts_.attn_output_bias : facts_.qkv_bias)) continue;
         MINKE_TRY(need(fmt::format("{}self_attn.{}_proj.bias", block, part),
@@ -484,65 +499,63 @@ class Tensors {
   Result<HfSource> source_of(const std::string& name, const Safetensor& tensor) const {
     HfSource source = {.tensor = &tensor};
     if (tensor.type != SafetensorType::kF8E4M3) return source;
+    if (tensor.shape.rank() != 2) {
+      return wrong(name, fmt::format("is FP8 {}, expected a matrix", tensor.shape.str()));
+    }
     const auto blocks = [](int64_t size) { return (size + kScaleBlock - 1) / kScaleBlock; };
-    source.scales = files_.find(name + "_scale_inv");
-    if (tensor.shape.rank() != 2 || source.scales == nullptr ||
-        (source.scales->type != SafetensorType::kF32 &&
-         source.scales->type != SafetensorType::kBF16) ||
-        source.scales->shape != Shape{blocks(tensor.shape[0]), blocks(tensor.shape[1])}) {
-      return wrong(
-          name,
-          "is FP8, expected a matrix with F32 or BF16 scales of its blocks of 128 x 128 in "
-          "the tensor of its name with _scale_inv");
+    const Shape expected = {blocks(tensor.shape[0]), blocks(tensor.shape[1])};
+    const std::string scales = name + std::string(kScalesSuffix);
+    source.scales = files_.find(scales);
+    if (source.scales == nullptr) {
+      return wrong(scales, fmt::format("{} is missing: the scales of '{}', which is FP8",
+                                       expected.str(), name));
+    }
+    const SafetensorType type = source.scales->type;
+    const bool known = type == SafetensorType::kF32 || type == SafetensorType::kBF16;
+    if (!known || source.scales->shape != expected) {
+      return wrong(scales,
+                   fmt::format("is {} {}, expected F32 or BF16 {}: a scale for each block "
+                               "of {} x {} of '{}' {}",
+                               safetensor_type_name(type), source.scales->shape.str(),
+                               expected.str(), kScaleBlock, kScaleBlock, name, tensor.shape.str()));
     }
     return source;
   }
 
   Status add(const std::string& name, const Safetensor& tensor) {
-    if (name.ends_with("_scale_inv") || name.ends_with("rotary_emb.inv_freq")) return {};
+    if (name.ends_with(kScalesSuffix)) {
+      const std::string weight = name.substr(0, name.size() - kScalesSuffix.size());
+      if (files_.find(weight) != nullptr) return {};
+      return wrong(weight, fmt::format("is missing, whose scales the folder has ('{}')", name));
+    }
+    if (name.ends_with("rotary_emb.inv_freq")) return {};
     if (name == "model.embed_tokens.weight") {
       if (tensor.shape.rank() == 2 && tensor.shape[0] != facts_.vocab_size) {
         return fail(fmt::format("{}: 'vocab_size' is {}, expected {}, the rows of tensor '{}'",
                                 facts_.config_path, facts_.vocab_size, tensor.shape[0], name));
       }
-      return put("token_embd.weight", name, tensor);
     }
-    if (name == "model.norm.weight") return put("output_norm.weight", name, tensor);
-    if (name == "lm_head.weight")
-      return facts_.tied ? Status() : put("output.weight", name, tensor);
-    std::string_view rest = name;
-    if (!rest.starts_with("model.layers.")) return wrong(name, "has no place in this model");
-    rest.remove_prefix(std::string_view("model.layers.").size());
-    const int64_t layer = take_number(rest);
-    if (layer < 0) return wrong(name, "has no place in this model");
+    if (name == "lm_head.weight" && facts_.tied) return {};
+    const std::optional<HfName> known = read_hf_name(name);
+    if (!known) return wrong(name, "has no place in this model");
     const int64_t layers = facts_.layers + facts_.mtp_layers;
-    if (layer >= layers) {
+    if (known->layer >= layers) {
       return wrong(name, fmt::format("is of layer {}, expected layers 0 to {} by {} "
                                      "('num_hidden_layers' is {})",
-                                     layer, layers - 1, facts_.config_path, facts_.layers));
+                                     known->layer, layers - 1, facts_.config_path, facts_.layers));
     }
-    if (rest.starts_with("mlp.experts.")) {
-      rest.remove_prefix(std::string_view("mlp.experts.").size());
-      const int64_t expert = take_number(rest);
-      const auto* known = std::ranges::find(kExpertNames, rest, &NamePair::hf);
-      if (expert < 0 || expert >= facts_.experts || known == std::end(kExpertNames)) {
-        return wrong(name, fmt::format("is of none of the {} experts", facts_.experts));
-      }
-      auto& stack = stacks_[fmt::format("blk.{}.{}", layer, known->gguf)];
-      stack.resize(static_cast<size_t>(facts_.experts));
-      MINKE_ASSIGN(stack[static_cast<size_t>(expert)], source_of(name, tensor));
-      return {};
+    if (known->of_mtp && known->layer < facts_.layers) {
+      return wrong(name, "has no place in this model");
     }
-    if (layer >= facts_.layers) {
-      const auto* extra = std::ranges::find(kMtpNames, rest, &NamePair::hf);
-      if (extra != std::end(kMtpNames)) {
-        if (extra->gguf.empty()) return {};
-        return put(fmt::format("blk.{}.{}", layer, extra->gguf), name, tensor);
-      }
+    if (known->gguf.empty()) return {};
+    if (known->expert < 0) return put(known->gguf, name, tensor);
+    if (known->expert >= facts_.experts) {
+      return wrong(name, fmt::format("is of none of the {} experts", facts_.experts));
     }
-    const auto* known = std::ranges::find(kBlockNames, rest, &NamePair::hf);
-    if (known == std::end(kBlockNames)) return wrong(name, "has no place in this model");
-    return put(fmt::format("blk.{}.{}", layer, known->gguf), name, tensor);
+    auto& stack = stacks_[known->gguf];
+    stack.resize(static_cast<size_t>(facts_.experts));
+    MINKE_ASSIGN(stack[static_cast<size_t>(known->expert)], source_of(name, tensor));
+    return {};
   }
 
   Status put(const std::string& target, const std::string& name, const Safetensor& tensor) {
@@ -581,11 +594,18 @@ class Tensors {
   Status add_stack(const std::string& name, const std::vector<HfSource>& experts) {
     for (size_t expert = 0; expert < experts.size(); ++expert) {
       const Safetensor* tensor = experts[expert].tensor;
-      if (tensor == nullptr) return wrong(name, fmt::format("lacks expert {}", expert));
+      if (tensor == nullptr) {
+        return wrong(hf_tensor_name(name, static_cast<int64_t>(expert)),
+                     fmt::format("is missing, expected {} experts by {}", facts_.experts,
+                                 facts_.config_path));
+      }
       if (tensor->shape != experts[0].tensor->shape || tensor->type != experts[0].tensor->type ||
           tensor->shape.rank() != 2) {
-        return wrong(
-            name, fmt::format("has an expert {} of another shape or type than the first", expert));
+        return wrong(hf_tensor_name(name, static_cast<int64_t>(expert)),
+                     fmt::format("is {} {}, expected a matrix like that of expert 0, {} {}",
+                                 safetensor_type_name(tensor->type), tensor->shape.str(),
+                                 safetensor_type_name(experts[0].tensor->type),
+                                 experts[0].tensor->shape.str()));
       }
     }
     const Shape& one = experts[0].tensor->shape;
@@ -652,6 +672,12 @@ Result<GgufFile> open_hf_folder(const std::string& folder) {
   // Mappings keep their addresses when they move.
   std::vector<MappedFile> maps = std::move(files->files());
   return GgufFile::assemble(writer.header(), folder, std::move(maps), attach);
+}
+
+Result<bool> has_fp8_weights(const std::string& folder) {
+  MINKE_ASSIGN(const Safetensors files, Safetensors::open_folder(folder));
+  return std::ranges::any_of(
+      files.tensors(), [](const auto& one) { return one.second.type == SafetensorType::kF8E4M3; });
 }
 
 Result<GgufFile> open_checkpoint(const std::string& path, GgufOptions options) {

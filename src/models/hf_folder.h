@@ -14,6 +14,9 @@ namespace minke {
 
 Result<GgufFile> open_hf_folder(const std::string& folder);
 
+// Whether some of its weights are FP8, which are BF16 in the file above.
+Result<bool> has_fp8_weights(const std::string& folder);
+
 // A GGUF file, or a folder as above: whatever `path` is.
 Result<GgufFile> open_checkpoint(const std::string& path, GgufOptions options = {});
 

@@ -82,7 +82,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     CHECK(!file.error().message.empty());
     return 0;
   }
-  (void)read_config(*file);
+  (void)check_loadable(*file);
   const auto tokenizer = load_tokenizer(*file);
   if (tokenizer) {
     for (const int32_t id : (*tokenizer)->encode("a text 12", SpecialText::kParse)) {

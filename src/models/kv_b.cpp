@@ -1,9 +1,10 @@
 #include "models/kv_b.h"
 
-#include <fmt/format.h>
-
 #include <cstring>
+#include <string_view>
 #include <vector>
+
+#include "core/check.h"
 
 namespace minke {
 namespace {
@@ -13,11 +14,18 @@ constexpr std::string_view kValues = "attn_v_b.weight";
 
 }  // namespace
 
-const GgufTensor* kv_b_source(const GgufFile& file, const Weight& weight) {
-  if (!weight.name.ends_with(kKeys) && !weight.name.ends_with(kValues)) return nullptr;
-  if (file.find(weight.name) != nullptr) return nullptr;
-  const std::string block = weight.name.substr(0, weight.name.size() - kKeys.size());
-  return file.find(block + "attn_kv_b.weight");
+bool is_half_of_kv_b(const GgufFile& file, const Weight& weight) {
+  if (!weight.name.ends_with(kKeys) && !weight.name.ends_with(kValues)) return false;
+  if (file.find(weight.name) != nullptr) return false;
+  return file.is_assembled() || file.find(kv_b_name(weight)) != nullptr;
+}
+
+std::string kv_b_name(const Weight& weight) {
+  return weight.name.substr(0, weight.name.size() - kKeys.size()) + "attn_kv_b.weight";
+}
+
+Shape kv_b_shape(const LatentConfig& latent, const Weight& weight) {
+  return {weight.matrices() * (latent.nope_dim + latent.value_dim), latent.kv_rank};
 }
 
 QuantType kv_b_type(const GgufTensor& source, const Weight& weight) {
@@ -26,22 +34,11 @@ QuantType kv_b_type(const GgufTensor& source, const Weight& weight) {
   return plain ? source.type : QuantType::kF16;
 }
 
-Status take_half(const GgufFile& file, const GgufTensor& source, const LatentConfig& latent,
-                 Weight& weight) {
+Status take_half(const GgufTensor& source, const LatentConfig& latent, Weight& weight) {
   const int64_t heads = weight.matrices();
   const int64_t head_rows = latent.nope_dim + latent.value_dim;
-  const Shape expected = {heads * head_rows, latent.kv_rank};
   const QuantFormat& format = quant_format(source.type);
-  if (source.shape != expected || latent.kv_rank % format.block_size != 0) {
-    return fail(fmt::format("{}: tensor '{}' is {} {}, expected {}", file.path(), source.name,
-                            format.name, source.shape.str(), expected.str()));
-  }
-  if (!source.is_whole()) {
-    return fail(
-        fmt::format("{}: the data of tensor '{}' lies beyond the end of the file; is the "
-                    "download complete?",
-                    file.path(), source.name));
-  }
+  CHECK(source.shape == kv_b_shape(latent, weight));
   MINKE_ASSIGN(const GgufBytes bytes, GgufFile::bytes_of(source));
   weight.type = kv_b_type(source, weight);
   const size_t row = row_bytes(source.type, latent.kv_rank);

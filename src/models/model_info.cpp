@@ -7,6 +7,7 @@
 #include <map>
 #include <string_view>
 
+#include "models/hf_folder.h"
 #include "models/registry.h"
 
 namespace minke {
@@ -45,7 +46,10 @@ void add_tensors(const GgufFile& file, ModelInfo* info) {
     info->parameters += tensor.shape.count();
     if (is_mtp(tensor.name, *info)) info->mtp_parameters += tensor.shape.count();
     info->tensor_bytes += tensor.bytes;
-    if (tensor.name.ends_with("_exps.weight")) info->expert_bytes += tensor.bytes;
+    // Those of a folder cannot stay on the disk (docs/larger-than-memory.md).
+    if (tensor.name.ends_with("_exps.weight") && !file.is_assembled()) {
+      info->expert_bytes += tensor.bytes;
+    }
     bytes[quant_name(tensor.type)] += tensor.bytes;
     if (!tensor.is_whole()) info->complete = false;
   }
@@ -102,6 +106,10 @@ Result<ModelInfo> model_info(const GgufFile& file) {
   }
   MINKE_ASSIGN(const int64_t file_type, file.integer_or("general.file_type", -1));
   info.quantisation = file_type_name(file_type);
+  if (file.is_assembled()) {
+    MINKE_ASSIGN(const bool fp8, has_fp8_weights(file.path()));
+    if (fp8) info.quantisation = "FP8";
+  }
   if (info.quantisation.empty() && !info.bytes_by_type.empty()) {
     info.quantisation = info.bytes_by_type.front().first;
   }

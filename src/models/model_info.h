@@ -30,7 +30,7 @@ struct ModelInfo {
   std::string quantisation;                                     // "Q4_K_M"
   std::vector<std::pair<std::string, uint64_t>> bytes_by_type;  // most first
   uint64_t tensor_bytes = 0;
-  uint64_t expert_bytes = 0;  // of those, the experts that routers choose from
+  uint64_t expert_bytes = 0;  // of those, the experts that may stay on the disk
   // What one token of context takes in the cache, in bf16 and q8; 0 where minke cannot run the
   // model, or has no such cache for it.
   uint64_t kv_token_bytes = 0, kv_token_bytes_q8 = 0;

@@ -16,6 +16,7 @@
 #include "kernels/panels.h"
 #include "models/decoder.h"
 #include "models/gguf_config.h"
+#include "models/hf_names.h"
 #include "models/kv_b.h"
 
 namespace minke {
@@ -39,22 +40,28 @@ constexpr Architecture kArchitectures[] = {
     {"deepseek2", read_deepseek_config},
 };
 
-// The file's tensor for `weight`, of the shape that the configuration implies and with data.
-Result<const GgufTensor*> matching_tensor(const GgufFile& file, const Weight& weight) {
-  const GgufTensor* tensor = file.find(weight.name);
+// The file's tensor that `weight` is, or that it is a half of (models/kv_b.h), of the shape that
+// the configuration implies and with data.
+Result<const GgufTensor*> matching_tensor(const GgufFile& file, const LatentConfig& latent,
+                                          const Weight& weight) {
+  const bool is_half = is_half_of_kv_b(file, weight);
+  const std::string name = is_half ? kv_b_name(weight) : weight.name;
+  const Shape expected = is_half ? kv_b_shape(latent, weight) : weight.shape;
+  const GgufTensor* tensor = file.find(name);
+  const std::string known_as = tensor_name_in(file, name);
   if (tensor == nullptr) {
     return fail(fmt::format("{}: tensor '{}' {} is missing; is the download complete?", file.path(),
-                            weight.name, weight.shape.str()));
+                            known_as, expected.str()));
   }
-  if (tensor->shape != weight.shape) {
-    return fail(fmt::format("{}: tensor '{}' is {}, expected {}", file.path(), weight.name,
-                            tensor->shape.str(), weight.shape.str()));
+  if (tensor->shape != expected) {
+    return fail(fmt::format("{}: tensor '{}' is {}, expected {}", file.path(), known_as,
+                            tensor->shape.str(), expected.str()));
   }
   if (!tensor->is_whole()) {
     return fail(
         fmt::format("{}: the data of tensor '{}' lies beyond the end of the file; is the "
                     "download complete?",
-                    file.path(), weight.name));
+                    file.path(), known_as));
   }
   return tensor;
 }
@@ -77,7 +84,7 @@ Status decode_weight(const GgufFile& file, QuantType type, const std::byte* bloc
   for (size_t i = 0; i < count; ++i) {
     if (!std::isfinite(values[i])) {
       return fail(fmt::format("{}: tensor '{}' holds {} at {}; the file is damaged", file.path(),
-                              weight.name, values[i], i));
+                              tensor_name_in(file, weight.name), values[i], i));
     }
   }
   return {};
@@ -150,12 +157,13 @@ Status check_all_known(const GgufFile& file, Model& model) {
   std::unordered_set<std::string_view> known = {"rope_freqs.weight"};
   model.visit([&](Weight& weight) {
     known.insert(weight.name);
-    if (const GgufTensor* source = kv_b_source(file, weight)) known.insert(source->name);
+    if (!is_half_of_kv_b(file, weight)) return;
+    if (const GgufTensor* source = file.find(kv_b_name(weight))) known.insert(source->name);
   });
   for (const GgufTensor& tensor : file.tensors()) {
     if (!known.contains(tensor.name) && !is_left_out(model.config(), tensor.name)) {
       return fail(fmt::format("{}: tensor '{}' {} has no place in a model of architecture '{}'",
-                              file.path(), tensor.name, tensor.shape.str(),
+                              file.path(), tensor_name_in(file, tensor.name), tensor.shape.str(),
                               model.config().architecture));
     }
   }
@@ -183,6 +191,19 @@ std::unique_ptr<Model> make_model(const ModelConfig& config) {
   return std::make_unique<Decoder>(config);
 }
 
+Status check_loadable(const GgufFile& file) {
+  MINKE_ASSIGN(const ModelConfig config, read_config(file));
+  const std::unique_ptr<Model> model = make_model(config);
+  MINKE_TRY(check_all_known(file, *model));
+  Status status;
+  model->visit([&](Weight& weight) {
+    if (!status) return;
+    const auto tensor = matching_tensor(file, config.latent, weight);
+    if (!tensor) status = std::unexpected(tensor.error());
+  });
+  return status;
+}
+
 Result<PackedSize> packed_size(const GgufFile& file, LoadOptions options) {
   MINKE_ASSIGN(ModelConfig config, read_config(file));
   if (!options.mtp) config.mtp = {};
@@ -192,14 +213,12 @@ Result<PackedSize> packed_size(const GgufFile& file, LoadOptions options) {
   Status status;
   model->visit([&](Weight& weight) {
     if (!status) return;
-    if (const GgufTensor* source = kv_b_source(file, weight)) {
-      weight.type = kv_b_type(*source, weight);
-    } else if (const auto tensor = matching_tensor(file, weight)) {
-      weight.type = (*tensor)->type;
-    } else {
+    const auto tensor = matching_tensor(file, config.latent, weight);
+    if (!tensor) {
       status = std::unexpected(tensor.error());
       return;
     }
+    weight.type = is_half_of_kv_b(file, weight) ? kv_b_type(**tensor, weight) : (*tensor)->type;
     if (!weight.is_matrix() || !weight.multiplied) return;
     const int64_t panels = (weight.out_dim() + kPanelOutputs - 1) / kPanelOutputs;
     const auto bytes = static_cast<uint64_t>(
@@ -240,9 +259,10 @@ Result<std::unique_ptr<Model>> load_model(const GgufFile& file, Ops& ops,
   model->visit([&](Weight& weight) {
     if (!status) return;
     const auto load = [&]() -> Status {
-      if (const GgufTensor* source = kv_b_source(file, weight)) {
-        MINKE_TRY(take_half(file, *source, config.latent, weight));
-        done += source->bytes / 2;
+      MINKE_ASSIGN(const GgufTensor* tensor, matching_tensor(file, config.latent, weight));
+      if (is_half_of_kv_b(file, weight)) {
+        MINKE_TRY(take_half(*tensor, config.latent, weight));
+        done += tensor->bytes / 2;
         if (options.trainable) {
           MINKE_TRY(decode_weight(file, weight.type, weight.rows, weight));
           return ops.prepare(weight, true);
@@ -255,7 +275,6 @@ Result<std::unique_ptr<Model>> load_model(const GgufFile& file, Ops& ops,
         if (!prepared) return fail(fmt::format("{}: {}", file.path(), prepared.error().message));
         return {};
       }
-      MINKE_ASSIGN(const GgufTensor* tensor, matching_tensor(file, weight));
       if (options.experts != nullptr && weight.routed) {
         weight.type = tensor->type;
         streamed.push_back(&weight);

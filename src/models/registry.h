@@ -19,6 +19,11 @@ std::vector<std::string> known_architectures();
 // unknown (the message lists those that exist) or the metadata makes no sense.
 Result<ModelConfig> read_config(const GgufFile& file);
 
+// Whether the file has every tensor of its model, in the shape that the configuration implies, and
+// none besides; with the layer that predicts further, if there is one. By the header alone: an
+// error is the one that loading would end with.
+Status check_loadable(const GgufFile& file);
+
 // A model without weights, for an initialiser (training from scratch) to fill.
 std::unique_ptr<Model> make_model(const ModelConfig& config);
 

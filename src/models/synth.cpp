@@ -77,7 +77,7 @@ constexpr ModelShape kShapes[] = {
      40.0F,
      0.707F},
     {"deepseek-v3",
-     "683 billion parameters with its MTP layer (R1 is the same), 389 GB in Q4_0",
+     "683 billion parameters with its MTP layer (R1 is the same), 384 GB in Q4_0",
      "deepseek2",
      "deepseek-v3",
      61,
