@@ -53,6 +53,35 @@ describe('Training', () => {
     expect([run.first_step, run.last_step]).toEqual([0, 4]);
   });
 
+  it('has a curve for each of several tasks, and one value a step in each', () => {
+    const run = new Training();
+    const measured = (step: number, task: string, share: number) => ({
+      step,
+      event: 'evaluation',
+      stage: 'start',
+      task,
+      pass_1: share,
+      answer_tokens: 10,
+    });
+    run.take([
+      measured(0, 'countdown:max=9', 0.1),
+      measured(0, 'gcd', 0.2),
+      learnt(1, 3),
+      measured(1, 'countdown:max=9', 0.3),
+      measured(1, 'gcd', 0.4),
+      measured(1, 'gcd', 0.5),
+    ]);
+    const right = run.panels().find((p) => p.title === 'Right answers, unseen problems')!;
+    expect(right.curves.map((c) => c.name)).toEqual(['countdown', 'gcd']);
+    expect(right.curves[1]!.points.map((p) => [p.step, p.value])).toEqual([
+      [0, 0.2],
+      [1, 0.5],
+    ]);
+    run.take([measured(1, 'countdown:max=5', 0.3)]);
+    const names = run.panels().find((p) => p.title.startsWith('Length on'))!.curves;
+    expect(names.map((c) => c.name)).toEqual(['countdown:max=9', 'gcd', 'countdown:max=5']);
+  });
+
   it('tells how long the stage will take by its own steps', () => {
     const run = new Training();
     run.take([learnt(1, 3)]);

@@ -1,5 +1,6 @@
 // Everything the keyboard can do. One object per shortcut: it does the thing and stands in the list.
 
+import { flushSync } from 'svelte';
 import { app } from '../stores/app.svelte';
 import { chat } from '../stores/chat.svelte';
 import { list } from '../stores/list.svelte';
@@ -86,7 +87,9 @@ export function toggle_sidebar(): void {
 function find(): void {
   if (innerWidth < 800) ui.drawer = true;
   else ui.sidebar = true;
-  setTimeout(() => document.getElementById('search')?.focus(), 30);
+  // At once: what is typed next is for it.
+  flushSync();
+  document.getElementById('search')?.focus();
 }
 
 export function next_theme(): void {

@@ -46,6 +46,7 @@ export interface Rollouts {
 }
 
 const rollouts_max = 500;
+const curves_max = 6;
 const percent = (value: number): string =>
   `${(100 * value).toFixed(value > 0 && value < 0.0995 ? 1 : 0)}%`;
 const short = (value: number): string =>
@@ -103,13 +104,25 @@ export class Training {
     return (seconds / some.length) * Math.max(0, stage_steps - stage_step);
   }
 
-  // Those that the run has.
+  // Those that the run has. Several tasks have panels of their own, with a curve for each.
   panels(): Panel[] {
+    const tasks = [...new Set(this.#evaluations.map((line) => String(line.task ?? '')))];
+    const names = names_of(tasks);
     const step = (measure: string, name: string): Curve => line_of(this.#steps, measure, name);
-    const unseen = (measure: string, name: string): Curve => ({
-      ...line_of(this.#evaluations, measure, name),
+    const of_task = (task: string, measure: string, name: string): Curve => ({
+      ...line_of(
+        this.#evaluations.filter((line) => String(line.task ?? '') === task),
+        measure,
+        name,
+      ),
       kind: 'points',
     });
+    const unseen = (measure: string, name: string): Curve[] =>
+      tasks.length === 1 ? [of_task(tasks[0]!, measure, name)] : [];
+    const each_task = (measure: string): Curve[] =>
+      tasks.length > 1
+        ? tasks.slice(0, curves_max).map((task, i) => of_task(task, measure, names[i]!))
+        : [];
     const shares = { format: percent, from_zero: true, to_one: true };
     const numbers = { format: short, from_zero: true, to_one: false };
     const samples = this.#evaluations.at(-1)?.samples_each ?? 'k';
@@ -119,16 +132,25 @@ export class Training {
         ...shares,
         curves: [
           step('accuracy', 'in training'),
-          unseen('pass_1', 'unseen problems'),
-          unseen('pass_k', `at least one of ${samples}`),
+          ...unseen('pass_1', 'unseen problems'),
+          ...unseen('pass_k', `at least one of ${samples}`),
         ],
       },
+      { title: 'Right answers, unseen problems', ...shares, curves: each_task('pass_1') },
       { title: 'Reward', ...numbers, curves: [step('reward', 'reward')] },
       { title: 'Loss', ...numbers, from_zero: false, curves: [step('loss', 'loss')] },
       {
         title: 'Length of answers, tokens',
         ...numbers,
-        curves: [step('answer_tokens', 'in training'), unseen('answer_tokens', 'unseen problems')],
+        curves: [
+          step('answer_tokens', 'in training'),
+          ...unseen('answer_tokens', 'unseen problems'),
+        ],
+      },
+      {
+        title: 'Length on unseen problems, tokens',
+        ...numbers,
+        curves: each_task('answer_tokens'),
       },
       { title: 'Cut off at the limit', ...shares, curves: [step('truncated', 'cut off')] },
       { title: 'Entropy, nats', ...numbers, curves: [step('entropy', 'entropy')] },
@@ -140,12 +162,20 @@ export class Training {
   }
 }
 
+// Without the parameters, which may be long, where that tells them apart.
+function names_of(tasks: string[]): string[] {
+  const short = tasks.map((task) => task.replace(/:.*/, ''));
+  return new Set(short).size === tasks.length ? short : tasks;
+}
+
 function line_of(lines: MetricLine[], measure: string, name: string): Curve {
   const points: Point[] = [];
   for (const line of lines) {
     const value = line[measure];
     if (typeof value !== 'number') continue;
     const error = line[`${measure}_error`];
+    // A stage and the recipe may have measured the same: the later one counts.
+    if (points.at(-1)?.step === (line.step ?? 0)) points.pop();
     points.push({
       step: line.step ?? 0,
       value,
