@@ -1,6 +1,6 @@
 #!/bin/bash
 # The sentences that the README promises: ./run with a question answers it on stdout, here with the
-# default model, once everything is set up; and ./run zero finds an expression.
+# default model, once everything is set up; ./run zero finds an expression, and ./run r1 thinks first.
 set -uo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.." || exit 1
 
@@ -28,6 +28,13 @@ status=$?
 echo "$answer"
 [[ $answer =~ ^[-+*/()0-9]+$ ]] && (((answer) == 22)) && right=1 || right=0
 check "zero 5 3 7 = 22" "$right" "$status"
+
+sum="What is 12 + 30 - 5? End with a line \"Answer: NUMBER\"."
+answer=$(./run --yes r1 "$sum" --temp 0 --max-tokens 120 2>/dev/null)
+status=$?
+echo "$answer"
+[[ $answer == *"Answer: 37"* ]] && right=1 || right=0
+check "r1 $sum" "$right" "$status"
 
 echo "$passed passed, $failed failed"
 ((failed == 0))

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/check.h"
 #include "eval/html_page.h"
 #include "train/run/chart.h"
 #include "train/run/metrics.h"
@@ -62,6 +63,29 @@ Chart chart_of(const Series& series, const RunMetrics& metrics) {
   return chart;
 }
 
+// Programs that show pictures know nothing of a page's variables: they get the colours themselves,
+// those of light paper, which stand first in the styles.
+std::string with_plain_colours(std::string_view svg) {
+  constexpr std::string_view kBegin = "var(--";
+  const std::string styles = fmt::format("{}{}", page_colours(), chart_style());
+  const auto colour = [&](std::string_view name) {
+    const std::string defined = fmt::format("--{}: ", name);
+    const size_t begin = styles.find(defined) + defined.size();
+    CHECK_LT(begin, styles.size());
+    return styles.substr(begin, styles.find(';', begin) - begin);
+  };
+  std::string out;
+  for (size_t at = 0; at < svg.size();) {
+    const size_t begin = std::min(svg.find(kBegin, at), svg.size());
+    out += svg.substr(at, begin - at);
+    if (begin == svg.size()) break;
+    const size_t end = svg.find(')', begin);
+    out += colour(svg.substr(begin + kBegin.size(), end - begin - kBegin.size()));
+    at = end + 1;
+  }
+  return out;
+}
+
 }  // namespace
 
 Result<std::string> draw_curves(const std::string& folder) {
@@ -79,15 +103,15 @@ Result<std::string> draw_curves(const std::string& folder) {
   const auto rows = (charts.size() + 1) / 2;
   std::string out = fmt::format(
       "<svg xmlns='http://www.w3.org/2000/svg' width='{0:.0f}' height='{1:.0f}' viewBox='0 0 "
-      "{0:.0f} {1:.0f}'>\n<style>{2}{3}</style>\n<rect width='100%' height='100%' "
+      "{0:.0f} {1:.0f}'>\n<style>\n{2}</style>\n<rect width='100%' height='100%' "
       "fill='var(--paper)'/>\n",
       charts.size() > 1 ? 2 * size.width : size.width, static_cast<double>(rows) * size.height,
-      page_colours(), chart_style());
+      chart_style().substr(chart_style().find("svg text")));
   for (size_t i = 0; i < charts.size(); ++i) {
     out += draw_chart(charts[i], static_cast<double>(i % 2) * size.width,
                       static_cast<double>(i / 2) * size.height);
   }
-  return out + "</svg>\n";
+  return with_plain_colours(out + "</svg>\n");
 }
 
 }  // namespace minke
