@@ -52,6 +52,15 @@ bool read_target(std::string_view target, Request& request) {
   return true;
 }
 
+// Whether nothing says where the body ends (RFC 9112, 6.1 and 6.3): what is taken for the next
+// request would be what its sender, or a proxy before it, holds to be the body.
+bool has_unknown_end(const Request& head, unsigned version) {
+  const auto count =
+      std::ranges::count(head.headers, "transfer-encoding", &Fields::value_type::first);
+  if (count == 0) return false;
+  return count > 1 || version < 11 || lower_case(*head.header("transfer-encoding")) != "chunked";
+}
+
 }  // namespace
 
 Connection::Connection(ConnectionHost& host)
@@ -176,6 +185,12 @@ bool Connection::read_head() {
     head.headers.emplace_back(lower_case(field.name_string()), field.value());
   }
   const bool has_path = read_target(message.target(), head);
+  if (has_unknown_end(head, message.version())) {
+    head_ = std::move(head);
+    ends_after_this_ = true;
+    fault(501, "the only Transfer-Encoding that is taken is 'chunked', once and on HTTP/1.1");
+    return false;
+  }
   const auto hosts = std::ranges::count(head.headers, "host", &Fields::value_type::first);
   const bool lacks_host = hosts == 0 && message.version() >= 11;  // RFC 9112, 3.2
   if (!has_path || hosts > 1 || lacks_host) {
@@ -212,7 +227,8 @@ bool Connection::read_head() {
 void Connection::refuse(Response response, bool with_head) {
   // What is left of the request's body is not read: the connection cannot go on.
   const bool has_rest = !parser_->is_done();
-  const bool keeps = parser_->is_header_done() && !has_rest && parser_->keep_alive();
+  const bool keeps =
+      parser_->is_header_done() && !has_rest && parser_->keep_alive() && !ends_after_this_;
   const bool is_head = head_ && head_->method == "HEAD";
   Request head = head_ ? *std::move(head_) : new_head();
   head_.reset();

@@ -19,6 +19,7 @@ namespace minke::http {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 class TestHandler final : public Handler {
@@ -127,6 +128,36 @@ class HttpServer : public ::testing::Test {
   std::unique_ptr<Server> server_;
   std::jthread thread_;
 };
+
+// What follows such a head may be its body: none of it is a request.
+TEST_F(HttpServer, RefusesABodyOfWhichItCannotTellTheEnd) {
+  echo();
+  start();
+  const std::string next = "GET /smuggled HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+  for (const char* fields :
+       {"Transfer-Encoding: gzip\r\n", "Transfer-Encoding: xchunked\r\n",
+        "Transfer-Encoding: identity\r\n", "Transfer-Encoding: gzip, chunked\r\n",
+        "Transfer-Encoding: chunked, chunked\r\n", "Transfer-Encoding: chunked;q=1\r\n",
+        "Transfer-Encoding:\r\n", "Transfer-Encoding: gzip\r\nContent-Length: 3\r\n",
+        "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n"}) {
+    for (const char* path : {"/a", "/refused"}) {
+      const std::string all =
+          answer(std::string("POST ") + path + " HTTP/1.1\r\nHost: x\r\n" + fields + "\r\n" + next);
+      EXPECT_THAT(all, ::testing::AnyOf(StartsWith("HTTP/1.1 501"), StartsWith("HTTP/1.1 400")))
+          << fields;
+      EXPECT_THAT(all, HasSubstr("Connection: close")) << fields;
+      EXPECT_THAT(all, Not(HasSubstr("smuggled"))) << fields;
+      EXPECT_EQ(all.find("HTTP/1.1 ", 1), std::string::npos) << all;
+    }
+  }
+  const std::string chunks = "\r\n3\r\nxyz\r\n0\r\n\r\n";
+  EXPECT_THAT(answer("POST /a HTTP/1.0\r\nTransfer-Encoding: chunked\r\n" + chunks + next),
+              ::testing::AllOf(HasSubstr(" 501 "), Not(HasSubstr("smuggled"))));
+  const std::string both =
+      answer("POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: Chunked\r\n" + chunks + next);
+  EXPECT_THAT(both, HasSubstr("POST /a|xyz"));
+  EXPECT_THAT(both, HasSubstr("GET /smuggled|"));
+}
 
 TEST_F(HttpServer, AnswersOneAfterTheOtherOnOneConnection) {
   echo();
