@@ -144,9 +144,26 @@ Router::Match Router::find(const http::Request& request) const {
   return match;
 }
 
+// What a foreign page embeds (an <img>, a link) comes without an Origin. Its page cannot read the
+// answer, but the app's routes would do the work, and show that it was done.
+std::optional<ApiError> Router::refuse_embedding(const http::Request& head) {
+  const std::string* site = head.header("sec-fetch-site");
+  if (site == nullptr || *site == "same-origin" || *site == "none") return std::nullopt;
+  if (!head.path.starts_with("/app/v1/")) return std::nullopt;
+  return ApiError{.status = 403,
+                  .message = fmt::format("pages of other sites may not use {} (Sec-Fetch-Site: {})",
+                                         head.path, *site),
+                  .code = "wrong_origin"};
+}
+
 std::optional<ApiError> Router::refuse_stranger(const http::Request& head) const {
   const std::string* host = head.header("host");
   const std::string name = host == nullptr ? "" : host_name(*host);
+  if (host == nullptr) {
+    return ApiError{.status = 421,
+                    .message = "the request has no Host header, which has to name this server",
+                    .code = "wrong_host"};
+  }
   if (std::ranges::find(gate_.hosts, name) == gate_.hosts.end() &&
       !(gate_.takes_addresses && is_address(name))) {
     return ApiError{.status = 421,
@@ -156,7 +173,7 @@ std::optional<ApiError> Router::refuse_stranger(const http::Request& head) const
                     .code = "wrong_host"};
   }
   const std::string* origin = head.header("origin");
-  if (origin == nullptr || host == nullptr) return std::nullopt;
+  if (origin == nullptr) return refuse_embedding(head);
   const std::string own = fmt::format("{}://{}", head.is_secure ? "https" : "http", *host);
   if (lower_case(*origin) == lower_case(own)) return std::nullopt;
   if (std::ranges::find(gate_.origins, *origin) != gate_.origins.end()) return std::nullopt;

@@ -3,8 +3,9 @@
 //
 // Who may come in. The Host header must name this machine as it is listened on (a page of another
 // site that has its name point here must not be answered: DNS rebinding); an Origin must be the
-// server's own or one that was allowed by name; where there is an API key, every route but the open
-// ones wants it. Keys are compared in constant time.
+// server's own or one that was allowed by name, and the app's routes are not for what a page of
+// another site embeds (Sec-Fetch-Site); where there is an API key, every route but the open ones
+// wants it. Keys are compared in constant time.
 #pragma once
 
 #include <atomic>
@@ -57,6 +58,7 @@ class Router final : public http::Handler {
   };
   Match find(const http::Request& request) const;
   std::optional<ApiError> refuse_stranger(const http::Request& head) const;
+  static std::optional<ApiError> refuse_embedding(const http::Request& head);
   std::optional<ApiError> refuse_without_key(const http::Request& head) const;
   std::optional<ApiError> refuse_content(const http::Request& head, const Route& route) const;
   static http::Fields shared_headers(const http::Request& head);

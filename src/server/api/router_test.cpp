@@ -199,6 +199,25 @@ TEST_F(RouterTest, PagesOfOtherSitesAreRefusedAndNeverReflected) {
             "x-stainless-lang");
 }
 
+TEST_F(RouterTest, WhatAForeignPageEmbedsIsNoneOfTheAppsRoutes) {
+  Router& it = router({.hosts = {"localhost"}, .origins = {"https://friend.example"}});
+  const auto from = [](std::string site, std::string path, http::Fields more = {}) {
+    more.emplace_back("sec-fetch-site", std::move(site));
+    return request_of("GET", std::move(path), std::move(more));
+  };
+  constexpr int kNotFound = 404;  // let in: there is no such route in this test
+  for (const char* path : {"/app/v1/backup", "/app/v1/export"}) {
+    EXPECT_EQ(status_of(it, from("cross-site", path)), 403);
+    EXPECT_EQ(status_of(it, from("same-site", path)), 403);
+    EXPECT_EQ(status_of(it, from("same-origin", path)), kNotFound);
+    EXPECT_EQ(status_of(it, from("none", path)), kNotFound) << "typed by the user";
+    EXPECT_EQ(status_of(it, request_of("GET", path)), kNotFound) << "no browser";
+    EXPECT_EQ(status_of(it, from("cross-site", path, {{"origin", "https://friend.example"}})),
+              kNotFound);
+  }
+  EXPECT_EQ(status_of(it, from("cross-site", "/open")), 200) << "a link to the app";
+}
+
 // What a page can send without being asked: forms, and text.
 TEST_F(RouterTest, APageCannotSendJsonAsText) {
   Router& it = router();
