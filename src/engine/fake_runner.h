@@ -64,9 +64,15 @@ class FakeRunner final : public StepRunner {
 
   // Of each row its token and the sum of the tokens up to it, as the pages have them.
   Result<std::span<const float>> states(const Batch& batch) override {
+    ++steps_begun;
     if (fails) return fail("the fake model fails");
     write(batch);
     states_.clear();
+    wait_out(batch);
+    if (batch.is_abandoned()) {
+      forget(batch);
+      return std::span<const float>();
+    }
     for (const BatchSequence& sequence : batch.sequences) {
       float sum = 0;
       const int64_t end = sequence.first_position + sequence.row_count;
@@ -93,10 +99,7 @@ class FakeRunner final : public StepRunner {
     ++steps_begun;
     if (fails) return fail("the fake model fails");
     write(batch);
-    const auto step_end = std::chrono::steady_clock::now() + step_time;
-    while (!batch.is_abandoned() && std::chrono::steady_clock::now() < step_end) {
-      std::this_thread::sleep_for(std::chrono::microseconds(100));
-    }
+    wait_out(batch);
     if (batch.is_abandoned()) {
       forget(batch);
       return std::span<float>();
@@ -138,6 +141,13 @@ class FakeRunner final : public StepRunner {
   int32_t& at(const BatchSequence& sequence, int64_t position) {
     const int32_t page = sequence.pages[static_cast<size_t>(position / kKvPageTokens)];
     return pages_.at(static_cast<size_t>(page))[static_cast<size_t>(position % kKvPageTokens)];
+  }
+
+  void wait_out(const Batch& batch) const {
+    const auto step_end = std::chrono::steady_clock::now() + step_time;
+    while (!batch.is_abandoned() && std::chrono::steady_clock::now() < step_end) {
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
+    }
   }
 
   // What an abandoned step leaves behind must never be read.

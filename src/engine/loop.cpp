@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "engine/memory_budget.h"
 
 namespace minke {
 namespace {
@@ -280,15 +281,11 @@ bool Loop::take_messages() {
 }
 
 Error Loop::too_long(std::string_view name, int64_t tokens, bool reads_only) const {
-  const std::string way_out =
-      options_.context_tokens < options_.context_max
-          ? fmt::format("shorten it, or load the model with a larger context (--ctx, at most {})",
-                        options_.context_max)
-          : std::string("shorten it; the model has no longer context");
-  return {.message = fmt::format("{} has {} tokens, and a context of {} tokens has no room for "
-                                 "it{}: {}",
-                                 name, tokens, options_.context_tokens,
-                                 reads_only ? "" : " and an answer", way_out),
+  return {.message =
+              fmt::format("{} has {} tokens, and a context of {} tokens has no room for "
+                          "it{}: {}",
+                          name, tokens, options_.context_tokens, reads_only ? "" : " and an answer",
+                          context_way_out(options_.context_tokens, options_.context_max)),
           .kind = ErrorKind::kUsage};
 }
 
@@ -455,7 +452,18 @@ void Loop::embed_some() {
                              .row_count = rows,
                              .first_position = embedding.read,
                              .pages = embedding.sequence.pages()});
+  {
+    const std::lock_guard lock(mutex_);
+    abandoned_ = false;
+    step_rows_.push_back({embedding.id, rows});
+    reconsider_step();
+  }
+  batch.abandoned = &abandoned_;
   const Result<std::span<const float>> states = runner_->states(batch);
+  if (!end_step()) {
+    ++counted_.steps_abandoned;
+    return;
+  }
   if (!states) return end_embedding(std::unexpected(states.error()));
   const size_t dim = states->size() / static_cast<size_t>(rows);
   embedding.sum.resize(dim);

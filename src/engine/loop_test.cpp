@@ -697,6 +697,22 @@ TEST(Loop, VectorsOfTextsDependOnTheTextAlone) {
   while (answered < 6) std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 
+TEST(Loop, ATextThatNobodyWantsAVectorOfEndsWithinItsStep) {
+  auto runner = std::make_unique<FakeRunner>(20);
+  runner->step_time = std::chrono::seconds(60);
+  const FakeRunner& model = *runner;
+  Loop loop(options(), 20, std::move(runner));
+  std::promise<Result<std::vector<float>>> done;
+  const uint64_t id = loop.submit(EmbeddingRequest{
+      .tokens = {1, 2, 3},
+      .on_done = [&](Result<std::vector<float>> vector) { done.set_value(std::move(vector)); }});
+  model.wait_for_step(1);
+  const auto begin = std::chrono::steady_clock::now();
+  loop.cancel(id);
+  EXPECT_FALSE(done.get_future().get());
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(30));
+}
+
 TEST(Loop, LogitBiasMovesTheChoiceAndNothingElse) {
   std::mt19937 random(22);
   Loop loop(options(), 20, std::make_unique<FakeRunner>(20));

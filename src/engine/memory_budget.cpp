@@ -42,6 +42,12 @@ std::string bytes_text(uint64_t bytes) {
   return mib >= 1024 ? fmt::format("{:.2f} GiB", mib / 1024) : fmt::format("{:.0f} MiB", mib);
 }
 
+std::string context_way_out(int64_t context, int64_t context_max) {
+  if (context >= context_max) return "shorten it; the model has no longer context";
+  return fmt::format("shorten it, or load the model with a larger context (--ctx, at most {})",
+                     context_max);
+}
+
 Result<MemoryPlan> plan_memory(const MemoryDemand& demand) {
   MINKE_TRY(check_context(demand));
   MemoryPlan plan;

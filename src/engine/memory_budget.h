@@ -46,6 +46,10 @@ struct StreamPlan {
 // Likewise; the refusal names the least budget that works.
 Result<StreamPlan> plan_streaming(const StreamDemand& demand);
 
+// What to do about a text for which a context of `context` tokens has no room, of a model that was
+// trained for `context_max`: "shorten it, or ...".
+std::string context_way_out(int64_t context, int64_t context_max);
+
 // "1.04 GiB", "120 MiB".
 std::string bytes_text(uint64_t bytes);
 

@@ -32,6 +32,7 @@ void ModelRunner::apply(std::span<const PageAction> actions) {
 
 Result<std::span<const float>> ModelRunner::states(const Batch& batch) {
   states_ = model_.forward_with_states(ops_, batch, kv_).states;
+  if (states_.empty()) return std::span<const float>();  // the batch was abandoned
   if (check_weights_) MINKE_TRY(check_weights_());
   return ops_.read(states_);
 }
