@@ -99,8 +99,10 @@ class Serve : public Command {
                "SQLite file of the chat app's conversations; it is made where it is missing",
                &history_)
         .default_text = "~/.local/share/minke/history.db";
-    options->file("--runs", "Folder of trainings (`minke train`) that the chat app shows", &runs_)
-        .default_text = "runs";
+    Option& runs = options->text(
+        "--runs", "FOLDER", "Folder of trainings (`minke train`) that the chat app shows", &runs_);
+    runs.kind = ValueKind::kFile;
+    runs.default_text = "runs";
     options->flag("--no-history", "Keep no conversations, and serve no chat app", &no_history_);
     options->file("--tls-cert", "Certificate chain in PEM: serve HTTPS", &certificate_);
     options->file("--tls-key", "Its private key in PEM", &private_key_);
@@ -148,6 +150,7 @@ class Serve : public Command {
     server::ServeOptions options;
     MINKE_TRY(set_up_http(&options));
     MINKE_TRY(set_up_models(&options));
+    MINKE_TRY(check_runs(console));
     if (!no_history_) {
       MINKE_ASSIGN(options.history, history_file());
       options.runs = runs_.value_or("runs");
@@ -171,6 +174,20 @@ class Serve : public Command {
   }
 
  private:
+  // A folder that is not there yet may be made by a training while this serves.
+  Status check_runs(Console* console) const {
+    if (!runs_) return {};
+    std::error_code error;
+    if (!std::filesystem::exists(*runs_, error)) {
+      console->note(
+          fmt::format("--runs {}: there is no such folder yet\n", printable(*runs_, 400)));
+    } else if (!std::filesystem::is_directory(*runs_, error)) {
+      return misuse(fmt::format("--runs {}: expected a folder of trainings, and this is a file",
+                                printable(*runs_, 400)));
+    }
+    return {};
+  }
+
   Result<std::string> history_file() const {
     if (history_) return *history_;
     MINKE_ASSIGN(const std::filesystem::path folder, data_dir());
@@ -273,12 +290,28 @@ class Serve : public Command {
     AdapterWish wish = {.name = before.substr(0, at), .file = text.substr(equals + 1)};
     if (wish.name.contains('/')) return AdapterWish{.file = text};
     if (at != std::string::npos) wish.model = before.substr(at + 1);
+    if (std::ranges::any_of(wish.name, [](unsigned char c) { return c <= ' ' || c == 0x7F; })) {
+      return misuse(
+          fmt::format("--adapter {}: a model's name has no spaces and no control "
+                      "characters in it",
+                      printable(text, 400)));
+    }
     const bool lacks_model = at != std::string::npos && wish.model.empty();
     if (wish.name.empty() || wish.file.empty() || lacks_model || !is_utf8(wish.name)) {
       return misuse(fmt::format("--adapter takes FILE, NAME=FILE or NAME@MODEL=FILE, got '{}'",
                                 printable(text, 400)));
     }
     return wish;
+  }
+
+  // What an adapter is over: a file that is served by its name here, or as for MODEL.
+  static Result<server::ServedModel> adapted_model(const std::string& model,
+                                                   const server::HostOptions& host) {
+    const auto known = std::ranges::find_if(host.served, [&](const server::ServedModel& one) {
+      return one.name == model && one.base.empty();
+    });
+    if (known == host.served.end()) return served_model(model);
+    return server::ServedModel{.name = known->name, .path = known->path};
   }
 
   static Status check_is_free(const std::string& name, const server::HostOptions& host) {
@@ -300,7 +333,7 @@ class Serve : public Command {
     const std::string& model = !wish.model.empty() ? wish.model
                                : models_.empty()   ? host->default_model
                                                    : models_.front();
-    MINKE_ASSIGN(server::ServedModel served, served_model(model));
+    MINKE_ASSIGN(server::ServedModel served, adapted_model(model, *host));
     MINKE_ASSIGN(const GgufFile file, GgufFile::open(wish.file));
     MINKE_ASSIGN(const GgufFile weights, open_checkpoint(served.path));
     MINKE_TRY(Adapter::check(file, weights));

@@ -123,9 +123,14 @@ void Summariser::divide(const LocalEngine& engine) {
   passage_max_ = room_ - summary_tokens_max_;
   if (passage_max_ < kLeast) {
     return on_refused(bad_request(
-        fmt::format("the model's context of {} tokens is too small to summarise in: start the "
-                    "server with a larger --ctx, or choose another model",
-                    context),
+        context < engine.config().context_max
+            ? fmt::format("the model's context of {} tokens is too small to summarise in: load "
+                          "the model with a larger context (--ctx, at most {}), or choose another "
+                          "model",
+                          context, engine.config().context_max)
+            : fmt::format("the model's context of {} tokens is too small to summarise in: choose "
+                          "another model",
+                          context),
         "model"));
   }
   if (!told_.summary.empty()) add_passage(engine, "Summary of what came before: " + told_.summary);

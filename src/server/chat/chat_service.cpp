@@ -7,6 +7,7 @@
 #include <boost/asio/post.hpp>
 #include <utility>
 
+#include "engine/memory_budget.h"
 #include "server/api/route.h"
 #include "text/chat_template.h"
 
@@ -56,29 +57,30 @@ std::expected<void, ApiError> force_call(const Ask& ask, SamplingOptions& sampli
   return {};
 }
 
-// `wished`: the request itself wanted no more of the context.
-ApiError too_long(int64_t tokens, int64_t context, bool wished, const std::string& param) {
+// `context_max`: the model's; 0: the request itself wanted no more of it.
+ApiError too_long(int64_t tokens, int64_t context, int64_t context_max, const std::string& param) {
   ApiError error = bad_request(
-      wished
+      context_max == 0
           ? fmt::format("the prompt has {} tokens, and the context of {} tokens that the request "
                         "allows has no room for it and an answer: shorten it, or allow more",
                         tokens, context)
           : fmt::format("the prompt has {} tokens, and the model's context of {} tokens has no "
-                        "room for it and an answer: shorten it, or start the server with a "
-                        "larger --ctx",
-                        tokens, context),
+                        "room for it and an answer: {}",
+                        tokens, context, context_way_out(context, context_max)),
       param);
   error.code = "context_length_exceeded";
   return error;
 }
 
 // The prompt has to leave room in the context, and the answer to stay in it.
-std::expected<void, ApiError> fit(const Ask& ask, int64_t context, Question& question) {
+std::expected<void, ApiError> fit(const Ask& ask, const LocalEngine& engine, Question& question) {
+  int64_t context = engine.context_tokens();
   const int64_t tokens = std::ssize(question.prompt.tokens);
   const bool wished = ask.context_max > 0 && ask.context_max < context;
   if (wished) context = ask.context_max;
   if (tokens >= context) {
-    return std::unexpected(too_long(tokens, context, wished, ask.prompt_param));
+    return std::unexpected(
+        too_long(tokens, context, wished ? 0 : engine.config().context_max, ask.prompt_param));
   }
   if (wished) {
     int64_t& tokens_max = question.sampling.tokens_max;
@@ -304,6 +306,11 @@ std::expected<Question, ApiError> ChatService::AskingImpl::question(const Ask& a
   }
   if (!question) {
     ApiError error = engine_error(question.error());
+    // The engine calls it as its file does; who asks, by the name that is served.
+    const std::string own = engine.model_name();
+    if (!own.empty() && error.message.starts_with(own)) {
+      error.message.replace(0, own.size(), model.name);
+    }
     const bool has_tools = !ask.tools.empty() && ask.tool_choice.kind != ToolChoice::Kind::kNone;
     if (has_tools && !model.facts->takes_tools) error.param = "tools";
     return std::unexpected(std::move(error));
@@ -331,8 +338,7 @@ void ChatService::AskingImpl::refuse(const ApiError& error) {
 void ChatService::AskingImpl::prepare(Lease lease) {
   std::expected<Question, ApiError> asked = question(ask_, *lease);
   if (!asked) return refuse(asked.error());
-  if (auto fits = fit(ask_, lease->engine->context_tokens(), *asked); !fits)
-    return refuse(fits.error());
+  if (auto fits = fit(ask_, *lease->engine, *asked); !fits) return refuse(fits.error());
   const int64_t answers = std::max(ask_.count, ask_.request_count);
   if (answers > lease->queue.places()) {
     return refuse(never_fits(lease->queue, answers, answers > ask_.count ? "prompt" : "n"));
@@ -572,7 +578,8 @@ ApiError ChatService::never_fits(const TurnQueue& queue, int64_t answers, std::s
 ApiError ChatService::timed_out(Clock::duration time) {
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(time).count();
   return {.status = 503,
-          .message = fmt::format("the request was not answered within {} seconds", seconds),
+          .message = fmt::format(
+              "the request's turn did not come within {} seconds (--wait): try again", seconds),
           .type = "server_error",
           .code = "timeout",
           .retry_after_s = 1};

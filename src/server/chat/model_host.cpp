@@ -13,6 +13,7 @@
 #include "engine/memory_budget.h"
 #include "io/download.h"
 #include "io/model_cache.h"
+#include "server/chat/model_faults.h"
 #include "server/chat/timeline_file.h"
 
 namespace minke::server {
@@ -576,26 +577,17 @@ EngineOptions ModelHost::options_for(const std::string& name, const ModelSource&
 
 // Others are being asked, and there is no room beside them.
 ModelHost::LoadFault ModelHost::no_room(const std::string& name, uint64_t bytes) const {
-  std::vector<std::string> busy;
-  uint64_t used = 0;
+  RoomFault fault{.model = name, .wanted = bytes, .budget = budget_, .retry_after_s = kRetryAfterS};
+  ModelSource source;
   {
     const std::lock_guard lock(mutex_);
-    used = used_bytes();
+    if (const Entry* entry = find(name)) source = source_of(*entry);
+    fault.held = used_bytes();
     for (const auto& [other, entry] : entries_) {
-      if (entry->model && entry->leases > 0) busy.push_back(other);
+      if (entry->model && entry->leases > 0) fault.holders.push_back(other);
     }
   }
-  return {.error = {.status = 503,
-                    .message = fmt::format(
-                        "there is no room for {} now: it takes about {}, and of the memory budget "
-                        "(--memory) of {}, {} is held for requests to {}. Try again when they are "
-                        "done, or raise --memory",
-                        name, bytes_text(bytes), bytes_text(budget_), bytes_text(used),
-                        busy.empty() ? "other models" : fmt::format("{}", fmt::join(busy, ", "))),
-                    .type = "server_error",
-                    .code = "model_not_loaded",
-                    .retry_after_s = kRetryAfterS},
-          .lacks_room = true};
+  return {.error = no_room_error(fault, known_facts(source).get()), .lacks_room = true};
 }
 
 ModelHost::Loading ModelHost::load_engine(const std::string& name, const ModelSource& source) {
@@ -779,6 +771,10 @@ std::expected<void, ApiError> ModelHost::remove(std::string_view name) {
           .message = fmt::format("'{}' is a file of yours, not one that was pulled: it is not "
                                  "deleted from here",
                                  name)});
+    }
+    for (const auto& [other, one] : entries_) {
+      if (other == name || !is_same_file(one->path, (*entry)->path)) continue;
+      return std::unexpected(in_use_error(name, other));
     }
   }
   const Result<fs::path> folder = models_dir();

@@ -71,26 +71,33 @@ void handle(Services& services, const std::shared_ptr<Call>& call) {
         fmt::format("input has {} texts; 1 to {} are taken", input.size(), kTextsMax), "input"));
   }
   const bool as_base64 = text_member(body, "encoding_format") == "base64";
-  const auto dimensions = static_cast<size_t>(maybe_integer(body, "dimensions").value_or(1 << 20));
-  embed_for(services.chat, call,
-            {.model = text_member(body, "model"), .client = {}, .input = std::move(input)},
-            [call, as_base64, dimensions](std::expected<EmbeddedTexts, ApiError> result) {
-              if (!result) return call->fail(result.error());
-              Value::Array data;
-              for (size_t i = 0; i < result->vectors.size(); ++i) {
-                shorten(result->vectors[i], dimensions);
-                data.emplace_back(
-                    Value::Object{{"object", "embedding"},
-                                  {"index", static_cast<int64_t>(i)},
-                                  {"embedding", vector_value(result->vectors[i], as_base64)}});
-              }
-              call->respond(Value(Value::Object{
-                  {"object", "list"},
-                  {"data", Value(std::move(data))},
-                  {"model", result->model},
-                  {"usage", Value(Value::Object{{"prompt_tokens", result->tokens},
-                                                {"total_tokens", result->tokens}})}}));
-            });
+  const std::optional<int64_t> dimensions = maybe_integer(body, "dimensions");
+  embed_for(
+      services.chat, call,
+      {.model = text_member(body, "model"), .client = {}, .input = std::move(input)},
+      [call, as_base64, dimensions](std::expected<EmbeddedTexts, ApiError> result) {
+        if (!result) return call->fail(result.error());
+        const int64_t own = std::ssize(result->vectors.front());
+        if (dimensions > own) {
+          return call->fail(bad_request(
+              fmt::format("dimensions is {}, and the model's vectors have {}", *dimensions, own),
+              "dimensions"));
+        }
+        Value::Array data;
+        for (size_t i = 0; i < result->vectors.size(); ++i) {
+          if (dimensions) shorten(result->vectors[i], static_cast<size_t>(*dimensions));
+          data.emplace_back(
+              Value::Object{{"object", "embedding"},
+                            {"index", static_cast<int64_t>(i)},
+                            {"embedding", vector_value(result->vectors[i], as_base64)}});
+        }
+        call->respond(Value(
+            Value::Object{{"object", "list"},
+                          {"data", Value(std::move(data))},
+                          {"model", result->model},
+                          {"usage", Value(Value::Object{{"prompt_tokens", result->tokens},
+                                                        {"total_tokens", result->tokens}})}}));
+      });
 }
 
 }  // namespace

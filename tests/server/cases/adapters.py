@@ -2,6 +2,7 @@
 
 import pathlib
 import random
+import shutil
 import struct
 import tempfile
 
@@ -180,6 +181,33 @@ def test_without_a_name_the_model_itself_has_it(adapters):
     equal(server.close(), 0)
 
 
+def test_a_file_is_known_by_the_name_under_which_it_is_served(adapters):
+    server = adapters.start(f"named@{BASE}={adapters.zeros}")
+    equal(server.get("/v1/models/named").json()["parent"], BASE)
+    equal(server.close(), 0)
+    contains(adapters.refusal(f"one={adapters.zeros}", f"two@one={adapters.zeros}"), "'one'")
+
+
+def test_what_an_adapter_is_over_is_not_deleted(adapters):
+    name, cache = "smollm2:135m", adapters.path("pulled")
+    pulled = cache / "minke/models/smollm2-135m-instruct-q4_1.gguf"
+    pulled.parent.mkdir(parents=True)
+    shutil.copy(adapters.base, pulled)
+    server = adapters.start(f"over@{name}={adapters.zeros}", cache=cache)
+    ask(server, "over")
+    for method, path, body in (("DELETE", f"/app/v1/models/{name}", None),
+                               ("DELETE", "/api/delete", {"model": name})):
+        answer = server.ask(method, path, body)
+        equal(answer.status, 409, answer.body)
+        contains(answer.body.decode(), "'over'")
+    assert pulled.exists()
+    equal(server.close(), 0)
+    server = adapters.start(cache=cache)
+    equal(server.ask("DELETE", f"/app/v1/models/{name}").status // 100, 2)
+    assert not pulled.exists()
+    equal(server.close(), 0)
+
+
 def test_what_is_wrong_is_told_at_the_start(adapters):
     good, path = adapters.strong, adapters.path
     llama = write_adapter(path("llama.gguf"), 1, architecture="llama")
@@ -195,11 +223,26 @@ def test_what_is_wrong_is_told_at_the_start(adapters):
             (("qwen2.5-coder:0.5b=" + str(good),), ("'qwen2.5-coder:0.5b' already",)),
             ((f"x={good}", f"x={good}"), ("there is a model 'x' already",)),
             ((good, good), (f"{BASE} has one already", "NAME=FILE")),
+            ((f"a b={good}",), ("no spaces",)),
+            ((f"a\tb={good}",), ("no spaces",)),
             (("x=",), ("NAME@MODEL=FILE, got 'x='",)),
             ((f"x@={good}",), ("NAME@MODEL=FILE",))):
         said = adapters.refusal(*wrong)
         for part in parts:
             contains(said, part)
+
+
+def test_the_folder_of_trainings_may_come_later_and_is_no_file(adapters):
+    server = adapters.room.server(models=[adapters.base],
+                                  options=["--runs", adapters.path("later")])
+    equal(server.close(), 0)
+    contains("".join(server.log), "there is no such folder yet")
+    try:
+        adapters.room.server(models=[adapters.base], options=["--runs", adapters.strong])
+    except AssertionError as why:
+        contains(str(why), "expected a folder of trainings")
+    else:
+        raise AssertionError("it started")
 
 
 def test_one_that_is_gone_when_it_is_asked_for_is_told_to_who_asks(adapters):

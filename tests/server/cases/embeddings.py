@@ -87,6 +87,28 @@ def test_many_leave_places_to_answers(server):
     equal(wide.close(), 0)
 
 
+def test_vectors_are_shortened_and_never_lengthened(server):
+    whole = server.good(PATH, {"input": "one text"})["data"][0]["embedding"]
+    for size in (8, len(whole)):
+        short = server.good(PATH, {"input": "one text", "dimensions": size})
+        equal(len(short["data"][0]["embedding"]), size)
+    answer = server.post(PATH, {"input": "one text", "dimensions": len(whole) + 1})
+    equal((answer.status, answer.json()["error"]["param"]), (400, "dimensions"))
+
+
+def test_who_waits_too_long_is_told_that_the_turn_did_not_come(server):
+    busy = server.room.server(models=[server.room.tiny()],
+                              options=["--parallel", "1", "--wait", "1"])
+    first = begin(busy)
+    wait_for(busy, 1, 0)
+    answer = busy.post(PATH, {"input": "one text"})
+    equal(answer.status, 503)
+    contains(answer.json()["error"]["message"], "turn did not come within 1 seconds")
+    first.close()
+    wait_until_idle(busy)
+    equal(busy.close(), 0)
+
+
 def test_a_wrong_text_is_named(server):
     for wrong in (["a", "word " * 3000], [[999_999_999]]):
         answer = server.post(PATH, {"input": wrong})

@@ -106,6 +106,10 @@ def test_who_has_waited_long_enough_is_told_who_holds_the_memory(budgets):
     equal(error["code"], "model_not_loaded")
     for part in ("--memory", "172 MiB", NAMES[0], "Try again"):
         contains(error["message"], part)
+    # What it can be loaded with alone is what it is said to need.
+    least, whole = (int(error["message"].split(before)[1].split(" MiB")[0])
+                    for before in ("at least about ", "MiB ("))
+    assert least < whole and least <= 172, error
     holder.close()
     harness.wait_until_idle(server)
     equal(ask(server, NAMES[1]).status, 200, "when the first has gone there is room")

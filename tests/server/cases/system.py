@@ -71,6 +71,44 @@ def test_a_page_of_another_site_is_refused(server):
     assert "access-control-allow-origin" not in answer.headers
 
 
+def test_a_body_without_a_known_end_is_no_second_request(server):
+    answer = raw(server, "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+                         "Transfer-Encoding: gzip\r\n\r\n"
+                         "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    contains(answer, "HTTP/1.1 501")
+    equal(answer.count("HTTP/1.1 "), 1, answer)
+
+
+def test_what_a_foreign_page_embeds_gets_nothing_of_the_app(server):
+    for site, status in (("cross-site", 403), ("same-site", 403), ("same-origin", 200),
+                         ("none", 200)):
+        equal(server.get("/app/v1/backup", headers={"Sec-Fetch-Site": site}).status, status, site)
+    equal(server.get("/", headers={"Sec-Fetch-Site": "cross-site"}).status, 200, "a link to it")
+
+
+def test_a_too_long_message_is_told_the_same_everywhere(server):
+    wrong = (("/v1/chat/completions", {"messages": [{"role": "user", "content": "word " * 5000}]}),
+             ("/v1/embeddings", {"input": "word " * 5000}))
+    for path, body in wrong:
+        answer = server.post(path, body)
+        equal(answer.status, 400)
+        message = answer.json()["error"]["message"]
+        contains(message, "shorten it; the model has no longer context")
+        assert "--ctx" not in message, message
+
+
+def test_without_a_host_it_is_said_so(server):
+    contains(raw(server, "GET /health HTTP/1.0\r\n\r\n"), "no Host header")
+
+
+def test_a_refusal_calls_the_model_by_its_served_name(server):
+    answer = server.post("/v1/chat/completions", {
+        "messages": [{"role": "user", "content": "x"}],
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}]})
+    equal(answer.status, 400)
+    contains(answer.json()["error"]["message"], "tiny-qwen2 cannot be given tools")
+
+
 def test_no_path_leads_out_of_the_program(server):
     for path in ("/../etc/passwd", "/assets/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd",
                  "/assets/%2e%2e%2fsecret", "//etc/passwd", "/v1/models/../../etc/passwd",
