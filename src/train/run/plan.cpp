@@ -129,7 +129,6 @@ void read_texts(const RecipeTable& table, std::span<const StagePlan> before, Sta
                              "(files, or from_stage), or from both",
                              stage.kind_name()));
   }
-  stage.data_share = 1.0;
   if (data.has("share") && (stage.texts.empty() || !has_files)) {
     data.refuse("share",
                 "is the files' part of each update beside [[stage.text]]; this stage has "
